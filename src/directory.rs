@@ -1,0 +1,176 @@
+//! The port to whoever knows people: one call, up to 50 e-mail addresses and 50 mobile numbers.
+//! Knows no HTTP and no Feishu; `feishu` implements it, `batch` calls it.
+
+use std::{collections::HashMap, fmt, time::Duration, time::SystemTime};
+
+use futures_util::future::BoxFuture;
+
+use crate::{
+    deadline::Deadline,
+    identity::{Identifier, Person, UserIdType},
+};
+
+/// Most e-mail addresses, and most mobile numbers, in one call. Feishu `batch_get_id`, "emails" and
+/// "mobiles" (its reference page, read 2026-11-23).
+pub const MAX_OF_A_KIND: usize = 50;
+
+/// Someone who can be asked for people's IDs, one call at a time.
+pub trait Directory: Send + Sync + 'static {
+    /// Asks once. Never retries, never splits, never waits past the deadline.
+    ///
+    /// Cancel-safe: dropping the future abandons the call.
+    ///
+    /// # Errors
+    /// See [`DirectoryErrorKind`]. An error speaks for every key of the batch.
+    fn lookup<'a>(
+        &'a self,
+        batch: &'a LookupBatch,
+        deadline: Deadline,
+    ) -> BoxFuture<'a, Result<LookupAnswer, DirectoryError>>;
+}
+
+/// What a whole call has in common: keys of different scopes cannot share a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LookupScope {
+    /// The kind of ID wanted.
+    pub user_id_type: UserIdType,
+    /// Whether people who have left are wanted too.
+    pub include_resigned: bool,
+}
+
+/// The content of one call. Cannot hold more than 50 of a kind.
+#[derive(Clone)]
+pub struct LookupBatch {
+    scope: LookupScope,
+    emails: Vec<Identifier>,
+    mobiles: Vec<Identifier>,
+}
+
+impl LookupBatch {
+    /// An empty batch.
+    pub fn new(scope: LookupScope) -> Self {
+        Self {
+            scope,
+            emails: Vec::new(),
+            mobiles: Vec::new(),
+        }
+    }
+
+    /// Adds a key, or gives it back if its kind is full.
+    ///
+    /// # Errors
+    /// The key, if 50 of its kind are in already.
+    pub fn push(&mut self, key: Identifier) -> Result<(), Identifier> {
+        let list = match key {
+            Identifier::Email(_) => &mut self.emails,
+            Identifier::Mobile(_) => &mut self.mobiles,
+        };
+        if list.len() >= MAX_OF_A_KIND {
+            return Err(key);
+        }
+        list.push(key);
+        Ok(())
+    }
+
+    /// What the keys have in common.
+    pub fn scope(&self) -> LookupScope {
+        self.scope
+    }
+
+    /// The e-mail addresses, at most 50, in the order they came.
+    pub fn emails(&self) -> &[Identifier] {
+        &self.emails
+    }
+
+    /// The mobile numbers, at most 50, in the order they came.
+    pub fn mobiles(&self) -> &[Identifier] {
+        &self.mobiles
+    }
+
+    /// All keys: e-mail addresses first.
+    pub fn keys(&self) -> impl Iterator<Item = &Identifier> {
+        self.emails.iter().chain(&self.mobiles)
+    }
+
+    /// How many keys there are.
+    pub fn len(&self) -> usize {
+        self.emails.len() + self.mobiles.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl fmt::Debug for LookupBatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LookupBatch")
+            .field("scope", &self.scope)
+            .field("emails", &self.emails.len())
+            .field("mobiles", &self.mobiles.len())
+            .finish()
+    }
+}
+
+/// The answer to one call.
+#[derive(Clone, Debug)]
+pub struct LookupAnswer {
+    /// When the call left.
+    pub asked_at: SystemTime,
+    /// The distinct people per key, in the directory's order. A key without an entry, or with an
+    /// empty one, has nobody whose ID the directory would give.
+    pub people: HashMap<Identifier, Vec<Person>>,
+}
+
+/// A call that brought no answer.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct DirectoryError {
+    /// What to do about it.
+    pub kind: DirectoryErrorKind,
+    /// For people: what is wrong and what to do. No personal data, no secret.
+    pub message: String,
+    /// The directory's own error code.
+    pub code: Option<i64>,
+    /// The directory's log ID of the call.
+    pub log_id: Option<String>,
+    /// Where to mend it.
+    pub help_url: Option<String>,
+}
+
+/// What became of a call that brought no answer, by what the caller should do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DirectoryErrorKind {
+    /// The rate limit. Try again after the pause, if one is given.
+    Throttled {
+        /// As the directory asked.
+        retry_after: Option<Duration>,
+    },
+    /// The month's calls are spent. Do not try again soon.
+    MonthlyQuotaSpent,
+    /// The token was rejected and has been dropped. Try again once: the next call gets a new one.
+    TokenRejected,
+    /// The app's ID or secret is wrong. Trying again cannot help until someone mends it.
+    BadCredentials,
+    /// The app lacks a scope for this call.
+    ScopeMissing {
+        /// Any one of these would do.
+        scopes: Vec<String>,
+    },
+    /// The app lacks the field scope for this kind of ID. Other kinds may work.
+    IdKindRefused,
+    /// The app is disabled, not installed, or this server's address is denied.
+    AppUnavailable,
+    /// The content of the call is at fault: split the batch to find the culprit.
+    ContentRefused {
+        /// Keys that the directory names as the culprits, if it names any.
+        culprits: Vec<Identifier>,
+    },
+    /// Unreachable, or trouble of its own. May succeed when tried again.
+    Unavailable,
+    /// No answer in time. May succeed when tried again.
+    TimedOut,
+    /// The answer makes no sense: not JSON, cut off, too long, an unknown code.
+    InvalidResponse,
+}
