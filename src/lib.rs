@@ -1,8 +1,12 @@
 //! feishu-id: e-mail addresses and mobile numbers in, Feishu IDs out, over gRPC.
 
+pub mod backoff;
 pub mod clock;
+pub mod coalesce;
 pub mod deadline;
 pub mod directory;
+pub mod feishu;
 pub mod identity;
 pub mod pb;
+pub mod quota;
 pub mod shutdown;
