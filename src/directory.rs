@@ -93,6 +93,11 @@ impl LookupBatch {
         self.emails.len() + self.mobiles.len()
     }
 
+    /// Whether it takes no more of either kind.
+    pub fn is_full(&self) -> bool {
+        self.emails.len() >= MAX_OF_A_KIND && self.mobiles.len() >= MAX_OF_A_KIND
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

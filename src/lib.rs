@@ -1,6 +1,7 @@
 //! feishu-id: e-mail addresses and mobile numbers in, Feishu IDs out, over gRPC.
 
 pub mod backoff;
+pub mod batch;
 pub mod clock;
 pub mod coalesce;
 pub mod deadline;
@@ -9,4 +10,5 @@ pub mod feishu;
 pub mod identity;
 pub mod pb;
 pub mod quota;
+pub mod resolver;
 pub mod shutdown;
