@@ -7,6 +7,7 @@ pub mod coalesce;
 pub mod deadline;
 pub mod directory;
 pub mod feishu;
+pub mod grpc;
 pub mod identity;
 pub mod pb;
 pub mod quota;

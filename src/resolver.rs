@@ -135,17 +135,22 @@ impl Resolver {
         Ok(request.identifiers.iter().map(resolve).collect())
     }
 
+    /// The name of the tenant meant: the default one's for an empty name, if there is one.
+    pub fn name_of<'a>(&'a self, name: &'a str) -> &'a str {
+        match &self.default {
+            Some(default) if name.is_empty() => default,
+            _ => name,
+        }
+    }
+
     fn tenant(&self, name: &str) -> Result<&Tenant, Failure> {
-        let name = if name.is_empty() {
-            self.default.as_deref().ok_or_else(|| {
-                Failure::new(
-                    Reason::InvalidRequest,
-                    "several tenants are configured and none is the default: set tenant",
-                )
-            })?
-        } else {
-            name
-        };
+        let name = self.name_of(name);
+        if name.is_empty() {
+            return Err(Failure::new(
+                Reason::InvalidRequest,
+                "several tenants are configured and none is the default: set tenant",
+            ));
+        }
         self.tenants.get(name).ok_or_else(|| {
             Failure::new(
                 Reason::TenantNotFound,

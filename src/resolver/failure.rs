@@ -74,16 +74,17 @@ impl Failure {
 
     /// The person is there, but this kind of ID is not given.
     pub(super) fn id_kind_not_granted(kind: &str, log: Option<&DirectoryError>) -> Self {
+        // Feishu names a scope for user_id alone.
         let scope = match kind {
-            "user_id" => "contact:user.employee_id:readonly",
-            _ => "contact:user.base:readonly",
+            "user_id" => "field scope contact:user.employee_id:readonly",
+            _ => "field scope for it",
         };
         let mut failure = Self::new(
             Reason::IdKindNotGranted,
             format!(
                 "Feishu knows this person but does not give this app their {kind}: request the \
-                 field scope {scope} on the app's page \"Permissions & Scopes\", then publish a \
-                 new version of the app"
+                 {scope} on the app's page \"Permissions & Scopes\", then publish a new version \
+                 of the app"
             ),
         );
         failure.feishu_code = log.and_then(|error| error.code);
