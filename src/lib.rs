@@ -3,6 +3,8 @@
 pub mod clock;
 pub mod deadline;
 pub mod directory;
+pub mod grpc;
 pub mod identity;
 pub mod pb;
+pub mod server;
 pub mod shutdown;
