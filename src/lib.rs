@@ -12,4 +12,5 @@ pub mod identity;
 pub mod pb;
 pub mod quota;
 pub mod resolver;
+pub mod server;
 pub mod shutdown;

@@ -9,7 +9,7 @@ mod judge;
 
 use std::{
     collections::{BTreeMap, HashSet},
-    sync::{Arc, atomic::AtomicBool},
+    sync::atomic::AtomicBool,
     time::{Duration, SystemTime},
 };
 

@@ -5,6 +5,8 @@ use std::sync::Mutex;
 
 use futures_util::{FutureExt as _, future::BoxFuture};
 
+use std::sync::Arc;
+
 use super::*;
 use crate::{
     clock,
