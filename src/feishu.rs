@@ -30,8 +30,8 @@ pub struct FeishuSettings {
     pub app_secret: SecretString,
     /// PEM of further certificate authorities to trust.
     pub ca_pem: Option<Vec<u8>>,
-    /// A proxy's URL.
-    pub proxy: Option<String>,
+    /// A proxy's URL, which may hold a password.
+    pub proxy: Option<SecretString>,
     /// Most time for a connection.
     pub connect_timeout: Duration,
     /// Most time for a whole call, connection included.
@@ -263,7 +263,7 @@ fn client(settings: &FeishuSettings) -> Result<reqwest::Client, SetupError> {
         }
     }
     if let Some(proxy) = &settings.proxy {
-        let proxy = reqwest::Proxy::all(proxy).map_err(|_| SetupError::Proxy)?;
+        let proxy = reqwest::Proxy::all(proxy.expose_secret()).map_err(|_| SetupError::Proxy)?;
         builder = builder.proxy(proxy);
     }
     builder

@@ -3,6 +3,7 @@
 
 mod convert;
 pub mod health;
+pub mod reflection;
 mod status;
 mod stream;
 
