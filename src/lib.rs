@@ -1,6 +1,7 @@
 //! feishu-id: e-mail addresses and mobile numbers in, Feishu IDs out, over gRPC.
 
 pub mod clock;
+pub mod config;
 pub mod deadline;
 pub mod directory;
 pub mod identity;
