@@ -76,6 +76,8 @@ pub struct Loaded {
     pub config: Config,
     /// What is legal and yet probably not meant, for the log.
     pub warnings: Vec<String>,
+    /// Where each tenant was configured, in the order of [`Config::tenants`].
+    pub tenant_origins: Vec<Origin>,
     effective: Effective,
 }
 
@@ -101,10 +103,13 @@ impl Config {
             drain: DrainConfig::read(&mut reader),
             tenants: tenants::read(&mut reader),
         };
+        let place = |tenant: &TenantConfig| reader.place(&format!("tenants.{}", tenant.name));
+        let tenant_origins = config.tenants.iter().map(place).collect();
         let (effective, warnings) = reader.finish()?;
         Ok(Loaded {
             config,
             warnings,
+            tenant_origins,
             effective,
         })
     }

@@ -67,10 +67,7 @@ impl GrpcConfig {
                 ))
             }),
             health_listen: reader
-                .setting(
-                    "grpc.health_listen",
-                    OptionalAddress(default.health_listen),
-                )
+                .setting("grpc.health_listen", OptionalAddress(default.health_listen))
                 .0,
             max_identifiers: reader.ranged(
                 "grpc.max_identifiers",

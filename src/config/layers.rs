@@ -135,13 +135,19 @@ impl Layers {
     /// The names that the file or the environment mentions, good or bad, in order.
     pub(super) fn tenant_names(&self) -> Vec<String> {
         let keys = self.settings.keys().filter_map(|key| {
-            let (name, _) = key.strip_prefix("tenants.")?.rsplit_once('.')?;
-            Some(name)
+            let rest = key.strip_prefix("tenants.")?;
+            // A quoted name may hold dots; it will be refused, but as the one name it is.
+            let split = match rest.starts_with(['"', '\'']) {
+                true => rest.rsplit_once('.'),
+                false => rest.split_once('.'),
+            };
+            Some(split?.0)
         });
-        let tables = self
-            .tables
-            .keys()
-            .filter_map(|table| table.strip_prefix("tenants."));
+        let tables = self.tables.keys().filter_map(|table| {
+            let rest = table.strip_prefix("tenants.")?;
+            let nested = !rest.starts_with(['"', '\'']) && rest.contains('.');
+            (!nested).then_some(rest)
+        });
         let names: std::collections::BTreeSet<&str> = keys.chain(tables).collect();
         names.into_iter().map(str::to_owned).collect()
     }

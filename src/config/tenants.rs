@@ -176,7 +176,10 @@ fn check_one_default(reader: &mut Reader, tenants: &[TenantConfig]) {
     for other in defaults {
         let key = format!("tenants.{}.default", other.name);
         let origin = reader.origin(&key).cloned().unwrap_or(Origin::Default);
-        let message = format!("{} is the default already: only one can be", first.name.show());
+        let message = format!(
+            "{} is the default already: only one can be",
+            first.name.show()
+        );
         reader.error(&key, &origin, message);
     }
 }

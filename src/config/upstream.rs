@@ -41,11 +41,7 @@ impl UpstreamConfig {
                 LEAST..=MOST,
             ),
             timeout: reader.ranged("upstream.timeout", default.timeout, LEAST..=MOST),
-            max_in_flight: reader.ranged(
-                "upstream.max_in_flight",
-                default.max_in_flight,
-                1..=256,
-            ),
+            max_in_flight: reader.ranged("upstream.max_in_flight", default.max_in_flight, 1..=256),
             max_response_bytes: reader.ranged(
                 "upstream.max_response_bytes",
                 default.max_response_bytes,

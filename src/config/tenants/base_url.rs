@@ -50,9 +50,11 @@ fn parse_base(text: &str) -> Result<Url, String> {
         return Err("must hold no user name and no password".to_owned());
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err("must hold no query and no fragment: only the address, such as \
+        return Err(
+            "must hold no query and no fragment: only the address, such as \
                     \"https://open.feishu.cn\""
-            .to_owned());
+                .to_owned(),
+        );
     }
     if url.path().trim_end_matches('/').ends_with("/open-apis") {
         return Err("leave /open-apis out: it is added to every call".to_owned());
