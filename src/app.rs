@@ -164,11 +164,7 @@ pub async fn in_process(config: Config) -> Result<InProcess, AppError> {
     })
 }
 
-fn routes(
-    config: &Config,
-    health: HealthService,
-    shutdown: &Shutdown,
-) -> Result<Routes, AppError> {
+fn routes(config: &Config, health: HealthService, shutdown: &Shutdown) -> Result<Routes, AppError> {
     let limits = Limits {
         max_identifiers: config.grpc.max_identifiers,
         max_in_flight_batches: config.grpc.max_in_flight_batches,
@@ -187,13 +183,12 @@ fn resolver(config: &Config) -> Result<Resolver, AppError> {
     let tokens = TokenCache::new();
     let mut tenants = BTreeMap::new();
     for tenant in &config.tenants {
-        let feishu =
-            Feishu::new(feishu_settings(config, tenant), &tokens).map_err(|source| {
-                AppError::Tenant {
-                    tenant: tenant.name.clone(),
-                    source,
-                }
-            })?;
+        let feishu = Feishu::new(feishu_settings(config, tenant), &tokens).map_err(|source| {
+            AppError::Tenant {
+                tenant: tenant.name.clone(),
+                source,
+            }
+        })?;
         let batcher = Batcher::new(
             Arc::new(feishu),
             quota(config),

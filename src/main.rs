@@ -1,3 +1,11 @@
 //! The program: arguments in, exit code out.
 
-fn main() {}
+use std::process::ExitCode;
+
+/// Gives memory back sooner and allocates faster than the system's own under many threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    feishu_id::cli::run(std::env::args_os())
+}

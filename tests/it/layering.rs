@@ -15,11 +15,19 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // Logs are set up before there is anything else.
     ("telemetry", &[]),
     ("config", &[]),
-    ("grpc", &["resolver", "identity", "pb", "deadline", "shutdown", "batch"]),
+    (
+        "grpc",
+        &[
+            "resolver", "identity", "pb", "deadline", "shutdown", "batch",
+        ],
+    ),
     ("resolver", &["batch", "directory", "identity", "deadline"]),
     ("batch", &["directory", "quota", "backoff", "identity"]),
     ("directory", &["identity"]),
-    ("feishu", &["directory", "identity", "coalesce", "backoff", "clock"]),
+    (
+        "feishu",
+        &["directory", "identity", "coalesce", "backoff", "clock"],
+    ),
     ("sandbox", &[]),
     ("server", &["shutdown", "deadline"]),
     ("identity", &[]),

@@ -1,0 +1,145 @@
+//! The command line: one file a command. Knows arguments and exit codes; the work is done by `app`,
+//! by the public API's client and by `sandbox`. Called by `main` alone.
+
+mod check_config;
+mod completions;
+mod resolve;
+mod sandbox;
+mod serve;
+mod setup;
+mod terminal;
+
+use std::{ffi::OsString, future::Future, process::ExitCode};
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+
+use crate::telemetry::{self, LogFormat, LogLevel};
+
+const EXAMPLES: &str = "\
+Examples:
+  feishu-id serve --sandbox                     try it: a server on a simulated Feishu
+  feishu-id resolve --sandbox ada@example.com   one lookup, no server, no credentials
+
+  export FEISHU_APP_ID=cli_... FEISHU_APP_SECRET=...
+  feishu-id serve                               the same with your own Feishu app
+
+Exit codes: 0 all well; 1 some identifiers not resolved; 2 usage or configuration;
+3 Feishu or the server could not be reached.";
+
+/// Resolves people's e-mail addresses and mobile numbers to their Feishu (Lark) user IDs.
+#[derive(Parser)]
+#[command(name = "feishu-id", version, after_help = EXAMPLES, propagate_version = true)]
+struct CommandLine {
+    #[command(flatten)]
+    log: LogArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Args)]
+struct LogArgs {
+    /// How much to log, on standard error.
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "LEVEL",
+        env = "FEISHU_ID_LOG_LEVEL"
+    )]
+    log_level: Option<LogLevel>,
+    /// The form of a log line.
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        default_value = "text",
+        env = "FEISHU_ID_LOG_FORMAT"
+    )]
+    log_format: LogFormat,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Serve(serve::ServeArgs),
+    Resolve(Box<resolve::ResolveArgs>),
+    Sandbox(sandbox::SandboxArgs),
+    CheckConfig(check_config::CheckConfigArgs),
+    Completions(completions::CompletionsArgs),
+}
+
+/// How a command that did its work ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// All well.
+    Well,
+    /// The work is done, and some identifiers have no answer.
+    SomeUnresolved,
+    /// The work is done as far as Feishu could be reached.
+    SomeUnreachable,
+}
+
+/// Why a command did not do its work. The message goes to standard error.
+#[derive(Debug)]
+enum Failure {
+    /// The arguments, the configuration or the input must be mended first.
+    Usage(String),
+    /// Feishu or the server could not be reached.
+    Unreachable(String),
+    /// Whoever reads the output has gone: nothing to say, and nobody to say it to.
+    ReaderGone,
+}
+
+/// Runs the command that the arguments (the program's name first) ask for.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let line = match CommandLine::try_parse_from(arguments) {
+        Ok(line) => line,
+        Err(error) => {
+            // Help and version come this way too, and go to standard output.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    // A one-off command's own output must not drown in a service's log.
+    let default_level = match line.command {
+        Command::Serve(_) | Command::Sandbox(_) => LogLevel::Info,
+        _ => LogLevel::Warn,
+    };
+    let level = line.log.log_level.unwrap_or(default_level);
+    telemetry::init(level, line.log.log_format);
+    let ended = match line.command {
+        Command::Serve(args) => block_on(serve::run(args, line.log.log_format)),
+        Command::Resolve(args) => block_on(resolve::run(*args)),
+        Command::Sandbox(args) => block_on(sandbox::run(args)),
+        Command::CheckConfig(args) => check_config::run(args),
+        Command::Completions(args) => completions::run(&args, &mut CommandLine::command()),
+    };
+    exit_code(ended)
+}
+
+fn exit_code(ended: Result<Ending, Failure>) -> ExitCode {
+    let (code, message) = match ended {
+        Ok(Ending::Well) | Err(Failure::ReaderGone) => (0, None),
+        Ok(Ending::SomeUnresolved) => (1, None),
+        Ok(Ending::SomeUnreachable) => (3, None),
+        Err(Failure::Usage(message)) => (2, Some(message)),
+        Err(Failure::Unreachable(message)) => (3, Some(message)),
+    };
+    if let Some(message) = message {
+        for line in message.lines() {
+            terminal::say(&format!("error: {line}"));
+        }
+    }
+    ExitCode::from(code)
+}
+
+fn block_on(command: impl Future<Output = Result<Ending, Failure>>) -> Result<Ending, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Usage(format!("cannot start threads: {error}")))?;
+    let ended = runtime.block_on(command);
+    // A thread that waits for standard input cannot be woken; nobody should wait for it.
+    runtime.shutdown_background();
+    ended
+}

@@ -1,0 +1,56 @@
+//! `check-config`: says what a configuration means, or all that is wrong with it.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::config::{Config, Sources};
+
+use super::{Ending, Failure, terminal};
+
+const EXAMPLES: &str = "\
+The configuration is TOML. Every key can also be set by a variable: FEISHU_ID_ and its
+path in capitals, joined by two underscores. A flag wins over a variable, a variable over
+the file. An empty variable counts as unset. A relative path in the file counts from the
+file's own directory.
+
+Example:
+  cat > feishu-id.toml <<'END'
+  [grpc]
+  listen = \"127.0.0.1:50051\"
+
+  [tenants.acme]                       # FEISHU_ID_TENANTS__ACME__APP_ID and so on
+  app_id = \"cli_a1b2c3\"
+  app_secret_file = \"acme.secret\"      # or app_secret = \"...\"
+  # base_url = \"https://open.larksuite.com\"
+  END
+  feishu-id check-config feishu-id.toml
+
+Without a file, one tenant comes from FEISHU_APP_ID, FEISHU_APP_SECRET or
+FEISHU_APP_SECRET_FILE, and FEISHU_BASE_URL.
+
+Exit codes: 0 good; 2 wrong, with every mistake on standard error.";
+
+/// Check a configuration and print all settings with their origin.
+///
+/// Reads the file, the environment and the files they name; contacts nobody. Secrets are masked.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct CheckConfigArgs {
+    /// The configuration (TOML).
+    #[arg(value_name = "FILE", env = "FEISHU_ID_CONFIG")]
+    file: Option<PathBuf>,
+}
+
+pub(super) fn run(args: CheckConfigArgs) -> Result<Ending, Failure> {
+    let sources = Sources::of_process(args.file);
+    let loaded = Config::load(&sources).map_err(|errors| Failure::Usage(errors.to_string()))?;
+    for warning in &loaded.warnings {
+        terminal::say(&format!("warning: {warning}"));
+    }
+    if loaded.config.tenants.is_empty() {
+        terminal::say("warning: no tenant is configured: serve will need --sandbox");
+    }
+    terminal::print(&loaded.effective().to_string())?;
+    Ok(Ending::Well)
+}

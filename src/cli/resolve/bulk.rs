@@ -1,0 +1,121 @@
+//! Any number of identifiers over one stream: batches out, answers back in the input's order, with
+//! a bounded number of rows in memory. Knows no format and no source.
+
+mod batches;
+mod session;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use tokio::sync::mpsc;
+use tonic::{Code, Status, transport::Channel};
+
+use crate::{
+    cli::Failure,
+    pb::identity::{self as pb, identity_service_client::IdentityServiceClient},
+};
+
+use super::input::{Input, InputError};
+pub(super) use batches::Batch;
+
+/// Most batches that are read and not yet written. The server works on 16 of a stream at a time;
+/// 4 of 1000 keep its quota busy and hold a few megabytes.
+const IN_FLIGHT: usize = 4;
+
+/// Attempts in a row without a single answer before giving up on a server that says it will be back
+/// (it restarts, or a balancer moves us).
+const ATTEMPTS: u32 = 4;
+
+/// The pause after the first of these; it doubles: 0.5, 1 and 2 s.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Largest answer, in bytes: 1000 resolutions with all IDs and long messages have about 1 MB.
+const MAX_ANSWER: usize = 32 * 1024 * 1024;
+
+/// What is asked of every batch.
+#[derive(Clone)]
+pub(super) struct Question {
+    pub(super) tenant: String,
+    pub(super) user_id_types: Vec<i32>,
+    pub(super) include_resigned: bool,
+}
+
+/// A batch on its way, and its answer while it waits for its turn.
+struct Pending {
+    batch: Batch,
+    answer: Option<Vec<pb::Resolution>>,
+}
+
+struct Bulk<W> {
+    client: IdentityServiceClient<Channel>,
+    question: Question,
+    input: mpsc::Receiver<Result<Batch, InputError>>,
+    input_ended: bool,
+    next_id: u64,
+    pending: BTreeMap<u64, Pending>,
+    write: W,
+}
+
+/// Resolves all of the input; `write` gets each batch with its answer, in order.
+pub(super) async fn resolve<W>(
+    channel: Channel,
+    question: Question,
+    input: Input,
+    write: W,
+) -> Result<(), Failure>
+where
+    W: FnMut(&Batch, &[pb::Resolution]) -> Result<(), Failure>,
+{
+    let mut bulk = Bulk {
+        client: IdentityServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER),
+        question,
+        input: batches::read(input),
+        input_ended: false,
+        next_id: 0,
+        pending: BTreeMap::new(),
+        write,
+    };
+    let mut failed = 0;
+    loop {
+        let answered_before = bulk.answered();
+        let status = match bulk.session().await? {
+            session::End::Done => return Ok(()),
+            session::End::Broken(status) => status,
+        };
+        if bulk.answered() > answered_before {
+            failed = 0;
+        }
+        failed += 1;
+        if status.code() != Code::Unavailable || failed >= ATTEMPTS {
+            return Err(failure_of(&status));
+        }
+        tracing::warn!("the stream broke off, trying again: {}", status.message());
+        tokio::time::sleep(PAUSE * 2_u32.pow(failed - 1)).await;
+    }
+}
+
+impl<W> Bulk<W> {
+    /// How many batches have been answered so far.
+    fn answered(&self) -> u64 {
+        let open = self.pending.values().filter(|p| p.answer.is_none()).count();
+        self.next_id - u64::try_from(open).unwrap_or(0)
+    }
+}
+
+/// What a stream's failure means for the command.
+fn failure_of(status: &Status) -> Failure {
+    let message = match std::error::Error::source(status) {
+        Some(source) => super::connect::root_cause(source),
+        None => status.message().to_owned(),
+    };
+    match status.code() {
+        Code::InvalidArgument
+        | Code::NotFound
+        | Code::PermissionDenied
+        | Code::Unauthenticated
+        | Code::FailedPrecondition => Failure::Usage(format!("the server refuses: {message}")),
+        Code::Unavailable => Failure::Unreachable(format!("the server has gone: {message}")),
+        code => Failure::Unreachable(format!(
+            "the server answers {code:?}: {message}; is it a feishu-id server of this version?"
+        )),
+    }
+}

@@ -1,0 +1,107 @@
+//! `serve`: the server.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use clap::Args;
+
+use crate::{
+    app::{self, Listening, ServeOptions},
+    config::FlagSetting,
+    sandbox::Sandbox,
+    telemetry::LogFormat,
+};
+
+use super::{
+    Ending, Failure,
+    setup::{self, ConfigArgs},
+    terminal,
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  feishu-id serve --sandbox
+
+  export FEISHU_APP_ID=cli_... FEISHU_APP_SECRET=...
+  feishu-id serve
+
+  feishu-id serve --config feishu-id.toml --listen 127.0.0.1:6000
+
+An app at Feishu needs two scopes: contact:user.id:readonly and, for user_id,
+contact:user.employee_id:readonly. See `feishu-id check-config --help` for all settings.
+Stops on SIGTERM or SIGINT, after answering what is in flight.";
+
+/// Run the server.
+///
+/// Needs a Feishu app's credentials, from the environment or a file, or --sandbox.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct ServeArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Serve from a simulated Feishu; no credentials needed.
+    #[arg(long)]
+    sandbox: bool,
+    /// Where the gRPC API listens; port 0 takes any free one [default: 127.0.0.1:50051]
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+}
+
+pub(super) async fn run(args: ServeArgs, log_format: LogFormat) -> Result<Ending, Failure> {
+    let listen = args.listen.map(|value| FlagSetting {
+        flag: "--listen",
+        key: "grpc.listen",
+        value,
+    });
+    let loaded = args.config.load(listen.into_iter().collect())?;
+    let (config, sandbox) = setup::with_tenants(loaded, args.sandbox).await?;
+    let banner = sandbox.as_ref().map(Sandbox::banner);
+    let options = ServeOptions {
+        on_listening: Box::new(move |listening| {
+            // Beside JSON logs there is a machine, which has no use for a text to paste.
+            if log_format == LogFormat::Text {
+                // A closed standard output does not stop a server.
+                let _ = terminal::print(&greeting(listening, banner.as_deref()));
+            }
+        }),
+    };
+    let served = app::serve(config, options).await;
+    drop(sandbox);
+    match served {
+        Ok(()) => Ok(Ending::Well),
+        Err(error) => Err(Failure::Usage(error.to_string())),
+    }
+}
+
+/// Where it listens, and three lines to paste into another shell.
+fn greeting(listening: &Listening, banner: Option<&str>) -> String {
+    let grpc = reachable(listening.grpc);
+    let health = reachable(listening.health.unwrap_or(listening.grpc));
+    let identifier = if banner.is_some() {
+        EXAMPLE_OF_SANDBOX
+    } else {
+        r#"{"email":"someone@your-company.example"}"#
+    };
+    let banner = banner.map(|text| format!("{}\n\n", text.trim_end()));
+    let banner = banner.unwrap_or_default();
+    format!(
+        "{banner}feishu-id listens on {}\n\nTry it:\n\
+         grpcurl -plaintext {grpc} list\n\
+         grpcurl -plaintext -d '{{\"identifiers\":[{identifier}]}}' {grpc} \
+         feishu.identity.v1.IdentityService/ResolveUserIds\n\
+         grpc-health-probe -addr={health}\n\n",
+        listening.grpc
+    )
+}
+
+/// Somebody whom the sandbox's own directory knows.
+const EXAMPLE_OF_SANDBOX: &str = r#"{"email":"ada@example.com"}"#;
+
+/// An address to call a listener by that may listen on all addresses.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}

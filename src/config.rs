@@ -1,0 +1,138 @@
+//! The settings: from flags, the environment, a TOML file and defaults, in this order, checked and
+//! complete. Plain data: knows neither the server nor Feishu. `cli` loads it, `app` maps it to the
+//! settings of each part.
+//!
+//! Loading never stops at the first mistake: whoever mends a configuration wants to see them all.
+
+mod drain;
+mod effective;
+mod error;
+mod grpc;
+mod http;
+mod layers;
+mod quota;
+mod reader;
+mod tenants;
+mod upstream;
+mod value;
+
+use std::{ffi::OsString, path::PathBuf};
+
+pub use drain::DrainConfig;
+pub use effective::Effective;
+pub use error::{ConfigError, ConfigErrors, Origin};
+pub use grpc::GrpcConfig;
+pub use http::HttpConfig;
+pub use quota::QuotaConfig;
+pub use tenants::TenantConfig;
+pub use upstream::UpstreamConfig;
+
+use layers::Layers;
+use reader::Reader;
+
+/// Everything that can be set. The default has no tenant.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// The gRPC listener and what a caller may ask of it.
+    pub grpc: GrpcConfig,
+    /// The HTTP listener.
+    pub http: HttpConfig,
+    /// The tenants by name; empty if none is configured.
+    pub tenants: Vec<TenantConfig>,
+    /// How Feishu is called.
+    pub upstream: UpstreamConfig,
+    /// This service's share of what Feishu allows.
+    pub quota: QuotaConfig,
+    /// How the service stops.
+    pub drain: DrainConfig,
+}
+
+/// Where settings come from. Nothing else is read, so tests need no process environment.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// The TOML file, if any.
+    pub file: Option<PathBuf>,
+    /// The environment; variables of other programs are ignored.
+    pub env: Vec<(OsString, OsString)>,
+    /// Settings from the command line.
+    pub flags: Vec<FlagSetting>,
+}
+
+/// One setting from the command line.
+#[derive(Clone, Debug)]
+pub struct FlagSetting {
+    /// The flag as the user writes it, such as `--listen`.
+    pub flag: &'static str,
+    /// The key it sets, such as `grpc.listen`.
+    pub key: &'static str,
+    /// The value as written.
+    pub value: String,
+}
+
+/// A configuration without errors, and what is to be said about it.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The settings.
+    pub config: Config,
+    /// What is legal and yet probably not meant, for the log.
+    pub warnings: Vec<String>,
+    /// Where each tenant was configured, in the order of [`Config::tenants`].
+    pub tenant_origins: Vec<Origin>,
+    effective: Effective,
+}
+
+impl Loaded {
+    /// Every key with its value and where that came from; secrets are masked.
+    pub fn effective(&self) -> &Effective {
+        &self.effective
+    }
+}
+
+impl Config {
+    /// Reads and checks all sources.
+    ///
+    /// # Errors
+    /// Every mistake found, each naming the key and the file or variable it stands in.
+    pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
+        let mut reader = Reader::new(Layers::collect(sources));
+        let config = Self {
+            grpc: GrpcConfig::read(&mut reader),
+            http: HttpConfig::read(&mut reader),
+            upstream: UpstreamConfig::read(&mut reader),
+            quota: QuotaConfig::read(&mut reader),
+            drain: DrainConfig::read(&mut reader),
+            tenants: tenants::read(&mut reader),
+        };
+        let place = |tenant: &TenantConfig| reader.place(&format!("tenants.{}", tenant.name));
+        let tenant_origins = config.tenants.iter().map(place).collect();
+        let (effective, warnings) = reader.finish()?;
+        Ok(Loaded {
+            config,
+            warnings,
+            tenant_origins,
+            effective,
+        })
+    }
+
+    /// The tenant that an empty tenant name means: the only one, or the one marked as default.
+    pub fn default_tenant(&self) -> Option<&TenantConfig> {
+        match self.tenants.as_slice() {
+            [only] => Some(only),
+            several => several.iter().find(|tenant| tenant.default),
+        }
+    }
+}
+
+impl Sources {
+    /// The environment of this process and the given file.
+    pub fn of_process(file: Option<PathBuf>) -> Self {
+        Self {
+            file,
+            env: std::env::vars_os().collect(),
+            flags: Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

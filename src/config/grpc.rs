@@ -1,0 +1,116 @@
+//! `[grpc]`: the listener and what one caller may ask of it.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use super::{
+    reader::Reader,
+    value::{OptionalAddress, Value as _},
+};
+
+/// The gRPC listener and what a caller may ask of it.
+#[derive(Clone, Debug)]
+pub struct GrpcConfig {
+    /// Where the API listens.
+    pub listen: SocketAddr,
+    /// A second, plaintext port that serves health only; off by default.
+    pub health_listen: Option<SocketAddr>,
+    /// Most identifiers in one request.
+    pub max_identifiers: usize,
+    /// Most batches of one stream that are worked on at a time.
+    pub max_in_flight_batches: usize,
+    /// Most connections at a time.
+    pub max_connections: usize,
+    /// The age at which a connection is asked to go, so that balancers see new servers.
+    pub max_connection_age: Duration,
+    /// How often an idle connection is asked whether it is alive.
+    pub keepalive_interval: Duration,
+    /// How long the answer to that may take.
+    pub keepalive_timeout: Duration,
+    /// Allows a plaintext listener that others can reach.
+    pub insecure: bool,
+}
+
+impl Default for GrpcConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 50051)),
+            health_listen: None,
+            max_identifiers: 1000,
+            max_in_flight_batches: 16,
+            max_connections: 10_000,
+            max_connection_age: Duration::from_secs(30 * 60),
+            keepalive_interval: Duration::from_secs(30),
+            keepalive_timeout: Duration::from_secs(10),
+            insecure: false,
+        }
+    }
+}
+
+impl GrpcConfig {
+    pub(super) fn read(reader: &mut Reader) -> Self {
+        const SECOND: Duration = Duration::from_secs(1);
+        let default = Self::default();
+        let insecure = reader.setting("grpc.insecure", default.insecure);
+        let config = Self {
+            insecure,
+            listen: reader.checked("grpc.listen", default.listen, |address| {
+                if address.ip().is_loopback() || insecure {
+                    return Ok(());
+                }
+                Err(format!(
+                    "{address} can be reached from other machines, and this listener has neither \
+                     encryption nor authentication: listen on a loopback address, or set \
+                     grpc.insecure = true if the network in between is trusted"
+                ))
+            }),
+            health_listen: reader
+                .setting("grpc.health_listen", OptionalAddress(default.health_listen))
+                .0,
+            max_identifiers: reader.ranged(
+                "grpc.max_identifiers",
+                default.max_identifiers,
+                1..=10_000,
+            ),
+            max_in_flight_batches: reader.ranged(
+                "grpc.max_in_flight_batches",
+                default.max_in_flight_batches,
+                1..=1000,
+            ),
+            max_connections: reader.ranged(
+                "grpc.max_connections",
+                default.max_connections,
+                1..=1_000_000,
+            ),
+            max_connection_age: reader.ranged(
+                "grpc.max_connection_age",
+                default.max_connection_age,
+                SECOND..=7 * 24 * 3600 * SECOND,
+            ),
+            keepalive_interval: reader.ranged(
+                "grpc.keepalive_interval",
+                default.keepalive_interval,
+                SECOND..=3600 * SECOND,
+            ),
+            keepalive_timeout: reader.ranged(
+                "grpc.keepalive_timeout",
+                default.keepalive_timeout,
+                SECOND..=300 * SECOND,
+            ),
+        };
+        config.check_ports(reader);
+        config
+    }
+
+    fn check_ports(&self, reader: &mut Reader) {
+        let Some(origin) = reader.origin("grpc.health_listen").cloned() else {
+            return;
+        };
+        if self.health_listen == Some(self.listen) && self.listen.port() != 0 {
+            let message = format!("is the same address as grpc.listen, {}", self.listen.show());
+            reader.error("grpc.health_listen", &origin, message);
+        }
+    }
+}

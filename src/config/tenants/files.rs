@@ -1,0 +1,76 @@
+//! The files that a tenant's settings name. Each is read once, when the configuration is.
+
+use std::{
+    fs::File,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
+
+use secrecy::SecretString;
+
+use crate::config::{Origin, reader::Reader};
+
+/// Most that is read of a secret's file, in bytes. Feishu's secrets have 32; whoever names a larger
+/// file has named the wrong one.
+const MAX_SECRET: u64 = 4096;
+
+/// Most that is read of a certificate file, in bytes. A whole system's bundle has some 250 kB.
+const MAX_CERTIFICATES: u64 = 4 * 1024 * 1024;
+
+/// The secret in a file, without the newline that editors put at its end.
+pub(super) fn read_secret(path: &Path, origin: &Origin) -> Result<SecretString, String> {
+    let path = beside(path, origin);
+    let bytes = read_at_most(&path, MAX_SECRET)?;
+    let Ok(text) = String::from_utf8(bytes) else {
+        return Err(format!("{} is not a text", path.display()));
+    };
+    match text.trim_end_matches(['\n', '\r']) {
+        secret if secret.trim().is_empty() => Err(format!("{} is empty", path.display())),
+        secret => Ok(SecretString::from(secret)),
+    }
+}
+
+/// The certificates (PEM) in the file that `key` names, if it names one.
+pub(super) fn read_certificates(reader: &mut Reader, key: &str) -> Option<Vec<u8>> {
+    let (path, origin) = reader.optional::<PathBuf>(key)?;
+    let path = beside(&path, &origin);
+    let read = read_at_most(&path, MAX_CERTIFICATES).and_then(|bytes| {
+        let pem = String::from_utf8_lossy(&bytes).contains("-----BEGIN CERTIFICATE-----");
+        if pem {
+            Ok(bytes)
+        } else {
+            Err(format!(
+                "{} holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)",
+                path.display()
+            ))
+        }
+    });
+    read.map_err(|message| reader.error(key, &origin, message))
+        .ok()
+}
+
+/// A relative path in the configuration file counts from where that file lies, so that both can
+/// move together; anywhere else from the working directory.
+fn beside(path: &Path, origin: &Origin) -> PathBuf {
+    match origin {
+        Origin::File { path: config, .. } => match config.parent() {
+            Some(directory) => directory.join(path),
+            None => path.to_owned(),
+        },
+        _ => path.to_owned(),
+    }
+}
+
+fn read_at_most(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(limit + 1).read_to_end(&mut bytes))
+        .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > limit) {
+        return Err(format!(
+            "{} is larger than {limit} bytes: is it the right file?",
+            path.display()
+        ));
+    }
+    Ok(bytes)
+}

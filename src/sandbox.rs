@@ -1,0 +1,80 @@
+//! Stub: the simulated Feishu is built on another branch; only its face is here.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+};
+
+/// How to start.
+#[derive(Clone, Debug)]
+pub struct SandboxSettings {
+    /// Where the simulated Feishu listens.
+    pub listen: SocketAddr,
+    /// Where its control address listens.
+    pub control_listen: SocketAddr,
+    /// A directory of one's own.
+    pub directory: Option<PathBuf>,
+}
+
+impl Default for SandboxSettings {
+    fn default() -> Self {
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Self {
+            listen: any,
+            control_listen: any,
+            directory: None,
+        }
+    }
+}
+
+/// Why it could not start.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct SandboxError(pub String);
+
+/// One simulated tenant.
+#[derive(Clone, Debug)]
+pub struct SandboxTenant {
+    /// Its name.
+    pub name: String,
+    /// The app's ID.
+    pub app_id: String,
+    /// The app's secret.
+    pub app_secret: String,
+}
+
+/// A running simulation; ends when dropped.
+pub struct Sandbox {
+    tenants: Vec<SandboxTenant>,
+}
+
+impl Sandbox {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// If an address is taken or the directory is bad.
+    #[expect(clippy::unused_async, reason = "a stub")]
+    pub async fn start(_settings: SandboxSettings) -> Result<Self, SandboxError> {
+        Err(SandboxError("not built yet".to_owned()))
+    }
+
+    /// The simulated Feishu's address.
+    pub fn base_url(&self) -> String {
+        String::new()
+    }
+
+    /// The control address.
+    pub fn control_url(&self) -> String {
+        String::new()
+    }
+
+    /// The simulated tenants.
+    pub fn tenants(&self) -> &[SandboxTenant] {
+        &self.tenants
+    }
+
+    /// What to print on start.
+    pub fn banner(&self) -> String {
+        String::new()
+    }
+}
