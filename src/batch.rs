@@ -179,12 +179,24 @@ impl Batcher {
         let answer = timeout_at(deadline, self.directory.lookup(batch))
             .await
             .map_err(|_| LookupError::DeadlineExceeded)?
-            .map_err(|error| LookupError::Directory(Arc::new(error)))?;
+            .map_err(|error| failed(batch, error))?;
         Ok(Answer {
             asked_at: answer.asked_at,
             people: answer.people,
         })
     }
+}
+
+/// The one place where a failed call is logged.
+fn failed(batch: &LookupBatch, error: DirectoryError) -> LookupError {
+    tracing::warn!(
+        kind = ?error.kind,
+        keys = batch.len(),
+        feishu.code = error.code,
+        feishu.log_id = error.log_id,
+        "a lookup call failed: {error}"
+    );
+    LookupError::Directory(Arc::new(error))
 }
 
 struct Answer {

@@ -25,6 +25,12 @@ pub fn services() -> Result<
             .register_encoded_file_descriptor_set(pb::FILE_DESCRIPTOR_SET)
             // Without google.rpc's types tools show error details as bytes.
             .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(
+                tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+            )
+            // Both are among the above.
+            .include_reflection_service(false)
     };
     Ok((builder().build_v1()?, builder().build_v1alpha()?))
 }

@@ -114,7 +114,8 @@ impl From<Rejection> for Status {
         if let Some(delay) = delay {
             details.set_retry_info(Some(delay));
         }
-        let message = if tenant.is_empty() {
+        // What is wrong with the request is wrong for every tenant.
+        let message = if tenant.is_empty() || code == Code::InvalidArgument {
             failure.message
         } else {
             format!("tenant {tenant}: {}", failure.message)
