@@ -1,4 +1,4 @@
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "tests")]
 
 use super::*;
 
@@ -214,14 +214,17 @@ fn debug_shows_no_text() {
 #[test]
 fn a_normal_form_is_its_own_normal_form_with_any_character() {
     let mut accepted = 0;
+    // The scripts with letter case, with composition, and what looks like ASCII; ideographs are alike.
     for c in ('\0'..='\u{32ff}')
         .chain('\u{a640}'..='\u{abff}')
-        .chain('\u{f900}'..='\u{1ffff}')
+        .chain('\u{f900}'..='\u{104ff}')
+        .chain('\u{1d400}'..='\u{1d7ff}')
+        .chain('\u{1e900}'..='\u{1f2ff}')
     {
         accepted += usize::from(is_sound(&format!("a{c}\u{301}@example.com")));
         accepted += usize::from(is_sound(&format!("a@a{c}.com")));
     }
-    assert!(accepted > 100_000, "{accepted}");
+    assert!(accepted > 20_000, "{accepted}");
 }
 
 #[test]
