@@ -5,4 +5,5 @@ pub mod deadline;
 pub mod directory;
 pub mod identity;
 pub mod pb;
+pub mod sandbox;
 pub mod shutdown;
