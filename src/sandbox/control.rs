@@ -50,9 +50,9 @@ async fn list(State(world): Shared) -> Json<Value> {
 }
 
 async fn set(State(world): Shared, body: Bytes) -> Result<Json<Value>, Wrong> {
-    let changes = match serde_json::from_slice(&body) {
-        Ok(Value::Object(changes)) => changes,
-        _ => return Err(bad("the body is not one JSON object of switches".to_owned())),
+    let Ok(Value::Object(changes)) = serde_json::from_slice(&body) else {
+        let problem = "the body is not one JSON object of switches";
+        return Err(bad(problem.to_owned()));
     };
     let faults = world.set(&changes).map_err(bad)?;
     Ok(changed(&faults))

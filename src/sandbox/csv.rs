@@ -85,10 +85,8 @@ fn parse(bytes: &[u8]) -> Result<Tenants, Problem> {
 }
 
 fn line_after(text: &[u8]) -> u64 {
-    let newlines = text.iter().filter(|byte| **byte == b'\n').count();
-    u64::try_from(newlines)
-        .unwrap_or(u64::MAX)
-        .saturating_add(1)
+    text.iter()
+        .fold(1, |line, byte| line + u64::from(*byte == b'\n'))
 }
 
 /// The reader's position is where the last record ended; empty lines may follow before this one.

@@ -32,6 +32,7 @@ pub(super) enum Status {
 }
 
 /// The kind of ID that a call asks for.
+#[expect(clippy::enum_variant_names, reason = "Feishu's names")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum IdKind {
     #[default]

@@ -157,14 +157,14 @@ mod tests {
                 .map(|second| admitted(&mut quota, second * 1000, 50, rules))
                 .sum();
             assert_eq!(passed, 120);
-            let refusal = quota.admit(0, START + 4_500, rules).unwrap_err();
+            let refused = quota.admit(0, START + 4_500, rules);
             let reset_seconds = 56; // 55.5 s until the minute is over, or the first call leaves.
             assert_eq!(
-                refusal,
-                Refusal {
+                refused,
+                Err(Refusal {
                     limit: 120,
                     reset_seconds
-                }
+                })
             );
             assert_eq!(admitted(&mut quota, 60_000, 100, rules), 50);
         }

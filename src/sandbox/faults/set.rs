@@ -18,18 +18,18 @@ impl Faults {
     /// These switches with those in the object changed, or what is wrong with the object.
     pub(in super::super) fn with(&self, changes: &Map<String, Value>) -> Result<Self, String> {
         let mut switches = self.to_map();
-        let mut changed = self.clone();
+        let mut result = self.clone();
         for (name, value) in changes {
             let entry = entry(name)?;
             switches.insert(name.clone(), value.clone());
             // One at a time, so that the error is about the one that was just put in.
-            changed = serde_json::from_value(Value::Object(switches.clone()))
+            result = serde_json::from_value(Value::Object(switches.clone()))
                 .map_err(|_| refusal(entry, value))?;
-            if !changed.in_range(name) {
+            if !result.in_range(name) {
                 return Err(refusal(entry, value));
             }
         }
-        Ok(changed)
+        Ok(result)
     }
 
     /// Every switch with value, default, what it takes and what it means.

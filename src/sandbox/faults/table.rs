@@ -34,7 +34,7 @@ pub(super) const TABLE: &[Entry] = entries![
     "fault_oversized_bytes": "1 to 67108864", "how large the body of kind oversized_body is";
     "only_tenant": "a tenant's name or null", "keeps latency, fault, app_disabled, ip_denied, quota_month_spent and poison to one tenant";
     "token_life_seconds": "1 to 604800", "how long a new token lives";
-    "token_renew_below_seconds": "0 to 604800", "with at least this much left the token endpoint gives the same token again";
+    "token_renew_below_seconds": "0 to 604800", "with at least this much left the token endpoint gives the same token again; a token_life_seconds below it means a new one each time";
     "token_rejected_status": "200, 400 or 401", "the HTTP status of 99991663, with which a bad token is refused";
     "token_after_revocation": "new or same", "what the token endpoint gives after a revocation [U]";
     "wrong_secret_code": "10014 or 10015", "the code for a wrong secret: seen in the wild, or the documents' [U]";

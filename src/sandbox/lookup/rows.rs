@@ -36,11 +36,7 @@ pub(super) struct Row {
 
 /// A status as Feishu spells it.
 #[derive(Clone, Copy, Serialize)]
-#[expect(
-    clippy::struct_excessive_bools,
-    clippy::struct_field_names,
-    reason = "Feishu's field names"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "Feishu's field names")]
 struct Flags {
     is_frozen: bool,
     is_resigned: bool,
@@ -65,18 +61,18 @@ impl From<Status> for Flags {
 impl View<'_> {
     /// E-mails first, then mobiles, each in the order asked, unless the switches say otherwise.
     pub(super) fn rows(&self, question: &Question, seed: u64) -> Vec<Row> {
-        let mut seen = HashSet::new();
+        let mut asked = HashSet::new();
         let mut rows = Vec::with_capacity(question.emails.len() + question.mobiles.len());
         for email in &question.emails {
             let skipped = self.faults.malformed == Malformed::Drop && !is_email(email);
-            if !skipped && self.is_first(&mut seen, email.to_lowercase()) {
+            if !skipped && self.is_first(&mut asked, email.to_lowercase()) {
                 self.rows_of_email(email, &mut rows);
             }
         }
         for mobile in &question.mobiles {
             let skipped =
                 self.faults.malformed == Malformed::Drop && !is_mobile(self.faults, mobile);
-            if !skipped && self.is_first(&mut seen, mobile.clone()) {
+            if !skipped && self.is_first(&mut asked, mobile.clone()) {
                 self.rows_of_mobile(mobile, &mut rows);
             }
         }
@@ -92,8 +88,8 @@ impl View<'_> {
         rows
     }
 
-    fn is_first(&self, seen: &mut HashSet<String>, identifier: String) -> bool {
-        self.faults.duplicates != Repeats::Once || seen.insert(identifier)
+    fn is_first(&self, asked: &mut HashSet<String>, identifier: String) -> bool {
+        self.faults.duplicates != Repeats::Once || asked.insert(identifier)
     }
 
     fn rows_of_email(&self, email: &str, rows: &mut Vec<Row>) {

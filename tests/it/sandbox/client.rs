@@ -95,10 +95,9 @@ impl Client {
 
     pub async fn token(&self, tenant: &SandboxTenant) -> String {
         let answer = self.token_answer(tenant).await;
+        assert_eq!(answer.code, Some(0), "{}", answer.text);
         let token = answer.body["tenant_access_token"].as_str();
-        token
-            .unwrap_or_else(|| panic!("{}", answer.text))
-            .to_owned()
+        token.unwrap().to_owned()
     }
 
     /// `query` is what follows the path, with its question mark.
