@@ -211,7 +211,7 @@ fn control(text: &mut String, url: &str) -> std::fmt::Result {
             format!("curl {url}/faults"),
         ),
         (
-            "every second call fails",
+            "half of the calls fail",
             format!("curl {url}/faults -d '{{\"fault\": \"status\", \"fault_percent\": 50}}'"),
         ),
         (

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::person::{Person, Status, head, hex, stored_mobile};
+use super::person::{Person, Status, stored_mobile};
 
 /// How many people the synthetic range holds: `load-0@…` to `load-999999@…`. A million is what
 /// the service's cache holds by default, so that a load can fill it.
@@ -15,7 +15,7 @@ pub(super) const LOAD_MOBILE: &str = "+86199";
 
 /// The people of one tenant.
 pub(super) struct Directory {
-    tenant: String,
+    load_salt: u32,
     load_suffix: String,
     people: Vec<Person>,
     by_email: HashMap<String, Vec<usize>>,
@@ -26,7 +26,9 @@ pub(super) struct Directory {
 impl Directory {
     pub(super) fn new(tenant: &str, people: Vec<Person>) -> Self {
         let mut directory = Self {
-            tenant: tenant.to_owned(),
+            load_salt: tenant.bytes().fold(0, |sum: u32, byte| {
+                sum.wrapping_mul(31).wrapping_add(u32::from(byte))
+            }),
             load_suffix: format!("@{}.example", tenant.to_lowercase()),
             people: Vec::new(),
             by_email: HashMap::new(),
@@ -119,24 +121,32 @@ impl Directory {
         if number >= LOAD_PEOPLE {
             return None;
         }
-        let salt = self.tenant.bytes().fold(0u32, |sum, byte| {
-            sum.wrapping_mul(31).wrapping_add(u32::from(byte))
-        });
         // An odd factor maps 32-bit numbers one to one, so no two people share an ID.
-        let scattered = number.wrapping_mul(2_654_435_761) ^ salt;
-        let digits = number.to_string();
-        let made = |kind| head(&hex(&["load", kind, &self.tenant, &digits]), 32);
+        let scattered = number.wrapping_mul(2_654_435_761) ^ self.load_salt;
+        let made = |kind: u64| {
+            let seed = kind << 62 | u64::from(self.load_salt) << 24 | u64::from(number);
+            format!("{:016x}{:016x}", mixed(seed), mixed(seed ^ (1 << 60)))
+        };
         Some(Person {
             name: format!("Load {number}"),
             email: Some(format!("load-{number}{}", self.load_suffix)),
             mobile: Some(format!("{LOAD_MOBILE}{number:08}")),
             visible: true,
             user_id: format!("{scattered:08x}"),
-            open_id: format!("ou_{}", made("open_id")),
-            union_id: format!("on_{}", made("union_id")),
+            open_id: format!("ou_{}", made(1)),
+            union_id: format!("on_{}", made(2)),
             ..Person::default()
         })
     }
+}
+
+/// Scatters a number over all of 64 bits, one to one (the last steps of `SplitMix64`). A real hash
+/// would be most of a load test's work.
+fn mixed(number: u64) -> u64 {
+    let number = number.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let number = (number ^ (number >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let number = (number ^ (number >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    number ^ (number >> 31)
 }
 
 #[cfg(test)]
@@ -202,8 +212,8 @@ mod tests {
         let directory = Directory::new("acme", Vec::new());
         let ids: HashSet<String> = (0..100_000)
             .filter_map(|number| directory.load_person(number * 10))
-            .map(|person| person.user_id)
+            .flat_map(|person| [person.user_id, person.open_id, person.union_id])
             .collect();
-        assert_eq!(ids.len(), 100_000);
+        assert_eq!(ids.len(), 300_000);
     }
 }

@@ -60,6 +60,8 @@ async fn serve(stream: TcpStream, app: Router) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE)
+        // `X-Tt-Logid`, as Feishu writes it: the official Python SDK minds the case.
+        .title_case_headers(true)
         .serve_connection(TokioIo::new(stream), service);
     // An error is a client that went away, or a fault that was asked for.
     let _ = connection.await;

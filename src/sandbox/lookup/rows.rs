@@ -65,14 +65,14 @@ impl View<'_> {
         let mut rows = Vec::with_capacity(question.emails.len() + question.mobiles.len());
         for email in &question.emails {
             let skipped = self.faults.malformed == Malformed::Drop && !is_email(email);
-            if !skipped && self.is_first(&mut asked, email.to_lowercase()) {
+            if !skipped && self.is_first(&mut asked, email) {
                 self.rows_of_email(email, &mut rows);
             }
         }
         for mobile in &question.mobiles {
             let skipped =
                 self.faults.malformed == Malformed::Drop && !is_mobile(self.faults, mobile);
-            if !skipped && self.is_first(&mut asked, mobile.clone()) {
+            if !skipped && self.is_first(&mut asked, mobile) {
                 self.rows_of_mobile(mobile, &mut rows);
             }
         }
@@ -88,8 +88,8 @@ impl View<'_> {
         rows
     }
 
-    fn is_first(&self, asked: &mut HashSet<String>, identifier: String) -> bool {
-        self.faults.duplicates != Repeats::Once || asked.insert(identifier)
+    fn is_first(&self, asked: &mut HashSet<String>, identifier: &str) -> bool {
+        self.faults.duplicates != Repeats::Once || asked.insert(identifier.to_lowercase())
     }
 
     fn rows_of_email(&self, email: &str, rows: &mut Vec<Row>) {

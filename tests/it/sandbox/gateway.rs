@@ -2,6 +2,8 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use super::client::{Answer, BATCH_GET_ID, Client, TENANT_TOKEN, WEI, send};
 
@@ -195,6 +197,20 @@ async fn fact_17_every_answer_has_a_log_id_of_its_own_and_failures_repeat_it() {
     }
     assert_ne!(good.log_id, failed.log_id);
     assert_ne!(failed.log_id, lost.log_id);
+}
+
+#[tokio::test]
+async fn fact_17_the_log_ids_header_is_written_as_feishu_writes_it() {
+    let client = Client::start().await;
+    let base = client.sandbox.base_url();
+    let address = base.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    // The official Python SDK looks for just this spelling.
+    assert!(answer.contains("\r\nX-Tt-Logid: "), "{answer}");
 }
 
 #[tokio::test]
