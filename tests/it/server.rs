@@ -1,5 +1,13 @@
 //! The server through real sockets: tonic clients, and clients that misbehave.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests"
+)]
+
 mod deadlines;
 mod drain;
 mod health;

@@ -100,7 +100,7 @@ async fn a_drain_fails_no_call_and_keeps_its_bound_whoever_is_connected() {
 #[tokio::test]
 async fn a_drain_without_anybody_connected_ends_at_once() {
     let server = Running::start(ServerSettings {
-        drain_timeout: Duration::from_secs(60),
+        drain_timeout: Duration::from_mins(1),
         ..settings()
     })
     .await;
@@ -130,7 +130,7 @@ async fn a_drain_closes_the_listener_before_it_waits() {
 #[tokio::test]
 async fn a_forced_stop_waits_for_nobody() {
     let server = Running::start(ServerSettings {
-        drain_timeout: Duration::from_secs(60),
+        drain_timeout: Duration::from_mins(1),
         ..settings()
     })
     .await;

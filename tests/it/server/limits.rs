@@ -1,6 +1,6 @@
 //! What one client can take from the others: nothing.
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, sync::atomic::Ordering, time::Duration};
 
 use feishu_id::{pb::health::HealthCheckRequest, server::ServerSettings};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -240,11 +240,13 @@ async fn an_old_connection_finishes_its_call_and_takes_no_more() {
     assert_eq!(raw.until(HEADERS).await.unwrap().stream, 1);
     assert_eq!(raw.until(DATA).await.unwrap().stream, 1);
     assert_eq!(raw.until(HEADERS).await.unwrap().stream, 1, "the trailers");
+    let last = raw.until(GOAWAY).await.unwrap();
+    assert_eq!(last.payload[..4], [0, 0, 0, 1], "no stream after the first");
     assert_eq!(raw.until_closed().await, 0);
 }
 
 #[tokio::test]
-async fn no_call_fails_while_connections_age_out() {
+async fn every_call_that_arrives_is_answered_while_connections_age_out() {
     let server = Running::start(ServerSettings {
         max_connection_age: Duration::from_millis(100),
         ..ServerSettings::default()
@@ -252,13 +254,20 @@ async fn no_call_fails_while_connections_age_out() {
     .await;
     let mut client = server.identity().await;
     let mut connections = HashSet::new();
+    let mut answered = 0;
     while connections.len() < 5 {
-        let answer = soon(client.resolve_user_ids(request(AT_ONCE)))
-            .await
-            .unwrap();
-        connections.insert(connection(answer.metadata()));
+        match soon(client.resolve_user_ids(request(AT_ONCE))).await {
+            Ok(answer) => {
+                answered += 1;
+                connections.insert(connection(answer.metadata()));
+            }
+            // tonic's client sometimes gives up a call that it has not sent, when GOAWAY comes at
+            // that moment.
+            Err(status) => assert_eq!(status.code(), Code::Cancelled, "{status:?}"),
+        }
         tokio::time::sleep(A_MOMENT / 10).await;
     }
+    assert_eq!(server.double.seen.load(Ordering::Relaxed), answered);
 }
 
 #[tokio::test]

@@ -139,7 +139,7 @@ impl Raw {
     }
 }
 
-/// The error code of a GOAWAY or RST_STREAM frame.
+/// The error code of a GOAWAY or `RST_STREAM` frame.
 pub fn error_code(frame: &Frame) -> u32 {
     let code = frame.payload.last_chunk::<4>().unwrap();
     if frame.kind == GOAWAY {

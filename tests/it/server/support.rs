@@ -1,6 +1,14 @@
 //! A server on a port of its own with a service that does as it is told.
 
-use std::{net::SocketAddr, pin::Pin, time::Duration};
+use std::{
+    net::SocketAddr,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use feishu_id::{
     deadline::Deadline,
@@ -49,6 +57,8 @@ pub struct Running {
 pub struct Double {
     /// Handlers and streams alive now.
     open: watch::Sender<usize>,
+    /// Calls that have reached a handler.
+    pub seen: Arc<AtomicUsize>,
     /// Lets those go that wait.
     pub release: CancellationToken,
 }
@@ -135,6 +145,7 @@ impl Double {
     pub fn new() -> Self {
         Self {
             open: watch::Sender::new(0),
+            seen: Arc::default(),
             release: CancellationToken::new(),
         }
     }
@@ -147,6 +158,7 @@ impl Double {
     }
 
     fn enter(&self) -> Open {
+        self.seen.fetch_add(1, Ordering::Relaxed);
         self.open.send_modify(|open| *open += 1);
         Open(self.open.clone())
     }
