@@ -53,11 +53,14 @@ fn reason(headers: &HeaderMap) -> String {
 /// Lets the body come to its end and gives back what stands there.
 async fn trailers(response: Response<h2::RecvStream>) -> HeaderMap {
     let mut body = response.into_body();
-    while let Some(data) = soon(body.data()).await {
-        let length = data.unwrap().len();
-        body.flow_control().release_capacity(length).unwrap();
-    }
-    soon(body.trailers()).await.unwrap().unwrap()
+    let drained = async {
+        while let Some(data) = body.data().await {
+            let length = data.unwrap().len();
+            body.flow_control().release_capacity(length).unwrap();
+        }
+        body.trailers().await.unwrap().unwrap()
+    };
+    soon(drained).await
 }
 
 #[tokio::test]
