@@ -12,7 +12,7 @@ pub struct Deadline(Instant);
 impl Deadline {
     /// A deadline `duration` from now. A duration beyond what the clock can hold counts as a year.
     pub fn after(duration: Duration) -> Self {
-        const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+        const YEAR: Duration = Duration::from_hours(365 * 24);
         Self(Instant::now() + duration.min(YEAR))
     }
 

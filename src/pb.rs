@@ -1,12 +1,24 @@
 //! The generated gRPC code. Nothing below `grpc` knows these types (a test reads the imports).
 
 /// `feishu.identity.v1`: this product's API.
-#[expect(clippy::all, clippy::pedantic, reason = "generated")]
+#[expect(
+    clippy::all,
+    clippy::pedantic,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    reason = "generated"
+)]
 pub mod identity {
     tonic::include_proto!("feishu.identity.v1");
 }
 
 /// `grpc.health.v1`: the standard health protocol.
+#[expect(
+    clippy::pedantic,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    reason = "generated"
+)]
 pub mod health {
     tonic::include_proto!("grpc.health.v1");
 }

@@ -210,3 +210,28 @@ fn error(code: Code, reason: &str, message: &str) -> Status {
     let details = ErrorDetails::with_error_info(reason, "feishu-id", HashMap::new());
     Status::with_error_details(code, message, details)
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[tokio::test]
+    async fn watches_are_bounded_and_places_come_back() {
+        let (_handle, health) = new(Shutdown::default());
+        let watch = async || {
+            health
+                .watch(Request::new(HealthCheckRequest::default()))
+                .await
+        };
+        let mut open = Vec::new();
+        for _ in 0..MAX_WATCHES {
+            open.push(watch().await.unwrap());
+        }
+        let refused = watch().await.err().unwrap();
+        assert_eq!(refused.code(), Code::ResourceExhausted);
+        open.pop();
+        watch().await.unwrap();
+    }
+}

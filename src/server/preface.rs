@@ -146,7 +146,7 @@ mod tests {
             .write_all(b"POST / HTTP/1.1\r\nhost: a\r\n\r\n")
             .await
             .unwrap();
-        let served = tokio::spawn(async move { expect(server).await.unwrap().is_none() });
+        let closed = tokio::spawn(async move { expect(server).await.unwrap().is_none() });
         let mut answer = String::new();
         client.read_to_string(&mut answer).await.unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
@@ -156,7 +156,7 @@ mod tests {
             "{head}"
         );
         drop(client);
-        assert!(served.await.unwrap());
+        assert!(closed.await.unwrap());
     }
 
     #[tokio::test]

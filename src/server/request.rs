@@ -11,6 +11,7 @@ use tokio::{
     time::timeout_at,
 };
 use tonic::{Status, body::Body, codegen::Service as _, service::Routes};
+use tracing::Instrument as _;
 
 use super::{ServerSettings, refusal, timeout, timeout::TimedBody};
 use crate::deadline::Deadline;
@@ -102,7 +103,11 @@ impl Shared {
         if let Some(id) = &request_id {
             request.extensions_mut().insert(id.clone());
         }
-        let mut response = match self.serve(request).await {
+        // So that every log line of the handler carries the caller's id.
+        let span = request_id.as_ref().map_or_else(tracing::Span::none, |id| {
+            tracing::info_span!("request", id = id.as_str())
+        });
+        let mut response = match self.serve(request).instrument(span).await {
             Ok(response) => response,
             Err(status) => refusal::response(&status),
         };

@@ -28,10 +28,10 @@ pub struct ServerSettings {
     /// 200 is hyper's own default; an open stream costs about 9 kB.
     pub max_concurrent_streams: u32,
     /// Streams reset because the client broke the protocol, after which the connection is ended
-    /// ("MadeYouReset", CVE-2025-8671). 1,024 is the default of h2.
+    /// (CVE-2025-8671, known as "made you reset"). 1,024 is the default of h2.
     pub max_local_error_resets: usize,
     /// Streams that the client reset before they were looked at, after which the connection is
-    /// ended ("rapid reset", CVE-2023-44487). 20 is the default of h2.
+    /// ended (CVE-2023-44487, "rapid reset"). 20 is the default of h2.
     pub max_pending_accept_resets: usize,
     /// Bytes of all header fields of a request: 16 kB leaves room for a token of 4 kB and tracing.
     pub max_header_list_bytes: u32,

@@ -1,0 +1,16 @@
+//! The server through real sockets: tonic clients, and clients that misbehave.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests"
+)]
+
+mod deadlines;
+mod drain;
+mod health;
+mod limits;
+mod raw;
+mod support;
