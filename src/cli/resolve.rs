@@ -60,8 +60,8 @@ pub(super) struct ResolveArgs {
     #[command(flatten)]
     config: ConfigArgs,
     /// The tenant, as the server or the configuration names it; without it, the default one.
-    #[arg(long, value_name = "NAME", default_value = "")]
-    tenant: String,
+    #[arg(long, value_name = "NAME")]
+    tenant: Option<String>,
     /// A kind of ID to return; may be given several times. Each costs calls [default: user_id]
     #[arg(long = "type", value_enum, value_name = "KIND")]
     kinds: Vec<Kind>,
@@ -115,7 +115,7 @@ pub(super) async fn run(args: ResolveArgs) -> Result<Ending, Failure> {
         kinds.push(Kind::UserId);
     }
     let question = Question {
-        tenant: args.tenant,
+        tenant: args.tenant.unwrap_or_default(),
         user_id_types: kinds.iter().map(|kind| kind.on_the_wire().into()).collect(),
         include_resigned: args.include_resigned,
     };

@@ -14,13 +14,18 @@ use super::Failure;
 /// What to do without any credentials.
 const NO_TENANT: &str = "\
 no tenant is configured: set FEISHU_APP_ID and FEISHU_APP_SECRET, or a [tenants.NAME] section in a \
-file given by --config
+file given by --config;
 or try it without credentials: add --sandbox for a simulated Feishu";
 
 #[derive(Args)]
 pub(super) struct ConfigArgs {
     /// The configuration (TOML); see check-config.
-    #[arg(long, value_name = "FILE", env = "FEISHU_ID_CONFIG")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "FEISHU_ID_CONFIG",
+        hide_env_values = true
+    )]
     pub(super) config: Option<PathBuf>,
 }
 
