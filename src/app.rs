@@ -1,10 +1,36 @@
-//! Stub: the composition root is built on another branch; only its face is here.
+//! The composition root: from the configuration to running parts. The only file that knows every
+//! type; it decides nothing that a part could decide itself.
 
-use std::net::SocketAddr;
+use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use tonic::transport::Channel;
+use futures_util::FutureExt as _;
+use hyper_util::rt::TokioIo;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+    time::sleep,
+};
+use tokio_util::task::AbortOnDropHandle;
+use tonic::{
+    service::Routes,
+    transport::{Channel, Endpoint},
+};
 
-use crate::config::Config;
+use crate::{
+    batch::Batcher,
+    config::{Config, TenantConfig},
+    feishu::{Feishu, FeishuSettings, SetupError, token::TokenCache},
+    grpc::{
+        Identity, Limits,
+        health::{self, HealthHandle, HealthService},
+        reflection,
+    },
+    pb::health::health_server::HealthServer,
+    quota::{Limit, Quota},
+    resolver::{Resolver, Tenant},
+    server::{self, ServerSettings},
+    shutdown::Shutdown,
+};
 
 /// Where the server listens, once it does.
 #[derive(Clone, Debug)]
@@ -17,35 +43,239 @@ pub struct Listening {
 
 /// How to serve.
 pub struct ServeOptions {
-    /// Called once, when all listeners are bound.
+    /// Called once, when all listeners are bound and the server is SERVING.
     pub on_listening: Box<dyn FnOnce(&Listening) + Send>,
 }
 
-/// Why the application could not start or go on.
+/// Why the application could not start.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct AppError(pub String);
+pub enum AppError {
+    /// An address could not be listened on.
+    #[error("{key}: cannot listen on {address}")]
+    Listen {
+        /// The setting.
+        key: &'static str,
+        /// Its value.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// A tenant's Feishu could not be set up.
+    #[error("tenant {tenant}")]
+    Tenant {
+        /// The tenant's name.
+        tenant: String,
+        /// Why.
+        source: SetupError,
+    },
+    /// Reflection could not be built from the embedded descriptors.
+    #[error("reflection")]
+    Reflection(#[source] tonic_reflection::server::Error),
+    /// The signals that stop the server could not be listened for.
+    #[error("signals")]
+    Signals(#[source] io::Error),
+    /// The connection inside the process could not be made.
+    #[error("the connection inside the process")]
+    InProcess(#[source] tonic::transport::Error),
+}
 
 /// The service inside this process; ends when dropped.
 pub struct InProcess {
     /// Speaks to it.
     pub channel: Channel,
+    _server: AbortOnDropHandle<()>,
 }
 
-/// Serves until the process is told to stop.
+/// Serves until the process is told to stop: the first SIGTERM or SIGINT drains, a second one ends
+/// at once.
+///
+/// # Errors
+/// If it cannot start. Nothing is served then.
+pub async fn serve(config: Config, options: ServeOptions) -> Result<(), AppError> {
+    let shutdown = Shutdown::default();
+    // Before anything can be asked to stop, so that an early signal drains too.
+    let signals = Signals::new().map_err(AppError::Signals)?;
+    let (health, health_service) = health::new(shutdown.clone());
+    let routes = routes(&config, health_service.clone(), &shutdown)?;
+    let grpc = listen("grpc.listen", config.grpc.listen).await?;
+    let probes = match config.grpc.health_listen {
+        Some(address) => Some(listen("grpc.health_listen", address).await?),
+        None => None,
+    };
+    let settings = settings(&config);
+    let listening = Listening {
+        grpc: grpc.local_addr().unwrap_or(config.grpc.listen),
+        health: probes.as_ref().and_then(|p| p.local_addr().ok()),
+    };
+    let serving = server::serve(grpc, routes, settings.clone(), shutdown.clone());
+    let probes = match probes {
+        Some(listener) => {
+            let routes = Routes::new(HealthServer::new(health_service));
+            server::serve(listener, routes, settings, shutdown.clone())
+                .map(drop)
+                .boxed()
+        }
+        None => futures_util::future::ready(()).boxed(),
+    };
+    ready(&health, &listening, options);
+    let stop = AbortOnDropHandle::new(tokio::spawn(signals.stop(shutdown, config.drain.delay)));
+    let (outcome, ()) = tokio::join!(serving, probes);
+    drop(stop);
+    tracing::info!(cut_connections = outcome.cut_connections, "stopped");
+    Ok(())
+}
+
+fn ready(health: &HealthHandle, listening: &Listening, options: ServeOptions) {
+    health.ready();
+    tracing::info!(grpc = %listening.grpc, health = ?listening.health, "serving");
+    (options.on_listening)(listening);
+}
+
+/// Starts the service inside this process, without a listener: nobody else can reach it.
 ///
 /// # Errors
 /// If it cannot start.
-#[expect(clippy::unused_async, reason = "a stub")]
-pub async fn serve(_config: Config, _options: ServeOptions) -> Result<(), AppError> {
-    Err(AppError("not built yet".to_owned()))
+pub async fn in_process(config: Config) -> Result<InProcess, AppError> {
+    /// Bytes under way in one direction: a whole batch.
+    const PIPE: usize = 256 * 1024;
+    let shutdown = Shutdown::default();
+    let (health, health_service) = health::new(shutdown.clone());
+    let routes = routes(&config, health_service, &shutdown)?;
+    let settings = ServerSettings {
+        // There is no other replica to go to, and no way to connect again.
+        max_connection_age: Duration::from_hours(365 * 24),
+        ..settings(&config)
+    };
+    let (client, service) = tokio::io::duplex(PIPE);
+    let serving = server::serve_io(service, routes, settings, shutdown);
+    let server = AbortOnDropHandle::new(tokio::spawn(serving));
+    health.ready();
+    let mut client = Some(client);
+    let channel = Endpoint::from_static("http://in-process")
+        .connect_with_connector(tower::service_fn(move |_| {
+            let client = client.take().map(TokioIo::new);
+            async { client.ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected)) }
+        }))
+        .await
+        .map_err(AppError::InProcess)?;
+    Ok(InProcess {
+        channel,
+        _server: server,
+    })
 }
 
-/// Starts the service inside this process, without a listener.
-///
-/// # Errors
-/// If it cannot start.
-#[expect(clippy::unused_async, reason = "a stub")]
-pub async fn in_process(_config: Config) -> Result<InProcess, AppError> {
-    Err(AppError("not built yet".to_owned()))
+fn routes(config: &Config, health: HealthService, shutdown: &Shutdown) -> Result<Routes, AppError> {
+    let limits = Limits {
+        max_identifiers: config.grpc.max_identifiers,
+        max_in_flight_batches: config.grpc.max_in_flight_batches,
+    };
+    let resolver = Arc::new(resolver(config)?);
+    let (v1, v1alpha) = reflection::services().map_err(AppError::Reflection)?;
+    Ok(
+        Routes::new(Identity::server(resolver, limits, shutdown.clone()))
+            .add_service(HealthServer::new(health))
+            .add_service(v1)
+            .add_service(v1alpha),
+    )
+}
+
+fn resolver(config: &Config) -> Result<Resolver, AppError> {
+    let tokens = TokenCache::new();
+    let mut tenants = BTreeMap::new();
+    for tenant in &config.tenants {
+        let feishu = Feishu::new(feishu_settings(config, tenant), &tokens).map_err(|source| {
+            AppError::Tenant {
+                tenant: tenant.name.clone(),
+                source,
+            }
+        })?;
+        let batcher = Batcher::new(
+            Arc::new(feishu),
+            quota(config),
+            config.upstream.max_in_flight,
+            config.quota.max_queue,
+        );
+        tenants.insert(tenant.name.clone(), Tenant::new(batcher));
+    }
+    let default = config.default_tenant().map(|tenant| tenant.name.clone());
+    Ok(Resolver::new(tenants, default))
+}
+
+fn quota(config: &Config) -> Quota {
+    let limit = |limit: u32, seconds| Limit {
+        limit: usize::try_from(limit).unwrap_or(usize::MAX),
+        length: Duration::from_secs(seconds),
+    };
+    Quota::new(&[
+        limit(config.quota.per_second, 1),
+        limit(config.quota.per_minute, 60),
+    ])
+}
+
+fn feishu_settings(config: &Config, tenant: &TenantConfig) -> FeishuSettings {
+    FeishuSettings {
+        base_url: tenant.base_url.clone(),
+        app_id: tenant.app_id.clone(),
+        app_secret: tenant.app_secret.clone(),
+        ca_pem: tenant.ca_pem.clone(),
+        proxy: tenant.proxy.clone(),
+        connect_timeout: config.upstream.connect_timeout,
+        timeout: config.upstream.timeout,
+        max_response_bytes: config.upstream.max_response_bytes,
+    }
+}
+
+fn settings(config: &Config) -> ServerSettings {
+    ServerSettings {
+        max_connections: config.grpc.max_connections,
+        max_connection_age: config.grpc.max_connection_age,
+        keepalive_interval: config.grpc.keepalive_interval,
+        keepalive_timeout: config.grpc.keepalive_timeout,
+        drain_timeout: config.drain.timeout,
+        ..ServerSettings::default()
+    }
+}
+
+async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, AppError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| AppError::Listen {
+            key,
+            address,
+            source,
+        })
+}
+
+/// What tells the process to stop.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    async fn stop(mut self, shutdown: Shutdown, delay: Duration) {
+        self.next().await;
+        tracing::info!("draining; a second signal ends at once");
+        shutdown.announce();
+        tokio::select! {
+            () = sleep(delay) => shutdown.drain(),
+            () = self.next() => shutdown.force(),
+        }
+        self.next().await;
+        shutdown.force();
+    }
 }

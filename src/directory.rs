@@ -5,10 +5,7 @@ use std::{collections::HashMap, fmt, time::Duration, time::SystemTime};
 
 use futures_util::future::BoxFuture;
 
-use crate::{
-    deadline::Deadline,
-    identity::{Identifier, Person, UserIdType},
-};
+use crate::identity::{Identifier, Person, UserIdType};
 
 /// Most e-mail addresses, and most mobile numbers, in one call. Feishu `batch_get_id`, "emails" and
 /// "mobiles" (its reference page, read 2026-11-23).
@@ -16,7 +13,7 @@ pub const MAX_OF_A_KIND: usize = 50;
 
 /// Someone who can be asked for people's IDs, one call at a time.
 pub trait Directory: Send + Sync + 'static {
-    /// Asks once. Never retries, never splits, never waits past the deadline.
+    /// Asks once. Never retries, never splits, and ends within a bound of its own.
     ///
     /// Cancel-safe: dropping the future abandons the call.
     ///
@@ -25,7 +22,6 @@ pub trait Directory: Send + Sync + 'static {
     fn lookup<'a>(
         &'a self,
         batch: &'a LookupBatch,
-        deadline: Deadline,
     ) -> BoxFuture<'a, Result<LookupAnswer, DirectoryError>>;
 }
 
@@ -95,6 +91,11 @@ impl LookupBatch {
     /// How many keys there are.
     pub fn len(&self) -> usize {
         self.emails.len() + self.mobiles.len()
+    }
+
+    /// Whether it takes no more of either kind.
+    pub fn is_full(&self) -> bool {
+        self.emails.len() >= MAX_OF_A_KIND && self.mobiles.len() >= MAX_OF_A_KIND
     }
 
     /// Whether there is none.

@@ -1,0 +1,299 @@
+//! Feishu (or Lark, or a private deployment) as a [`Directory`]: one call over HTTP, with a token
+//! from the cache. Never loops, never retries; knows nothing of callers, quota or cache.
+
+mod error;
+pub mod token;
+mod wire;
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::{FutureExt as _, future::BoxFuture};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::de::DeserializeOwned;
+
+use crate::{
+    clock,
+    directory::{Directory, DirectoryError, DirectoryErrorKind as Kind, LookupAnswer, LookupBatch},
+};
+
+use error::Context;
+use token::{CredentialKey, FetchedToken, TokenCache, TokenSource, Tokens};
+
+/// How to reach one tenant's Feishu.
+#[derive(Clone)]
+pub struct FeishuSettings {
+    /// Scheme, host and port, without a trailing slash.
+    pub base_url: String,
+    /// The app's ID.
+    pub app_id: String,
+    /// The app's secret.
+    pub app_secret: SecretString,
+    /// PEM of further certificate authorities to trust.
+    pub ca_pem: Option<Vec<u8>>,
+    /// A proxy's URL, which may hold a password.
+    pub proxy: Option<SecretString>,
+    /// Most time for a connection.
+    pub connect_timeout: Duration,
+    /// Most time for a whole call, connection included.
+    pub timeout: Duration,
+    /// Longest answer that is read, in bytes.
+    pub max_response_bytes: usize,
+}
+
+/// One tenant's Feishu.
+pub struct Feishu {
+    api: Arc<Api>,
+    tokens: Tokens,
+}
+
+/// Why a tenant's Feishu could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// The CA file is not PEM.
+    #[error("ca_file: not a PEM file of certificates")]
+    Ca,
+    /// The proxy's URL is none.
+    #[error("proxy: not a URL")]
+    Proxy,
+    /// TLS could not be set up.
+    #[error("the HTTP client could not be built: {0}")]
+    Client(String),
+}
+
+impl Feishu {
+    /// Sets the tenant up. Calls nobody: the first lookup fetches the first token.
+    ///
+    /// # Errors
+    /// See [`SetupError`].
+    pub fn new(settings: FeishuSettings, cache: &Arc<TokenCache>) -> Result<Self, SetupError> {
+        let key = CredentialKey::new(&settings.base_url, &settings.app_id, &settings.app_secret);
+        let api = Arc::new(Api {
+            client: client(&settings)?,
+            settings,
+        });
+        let tokens = TokenCache::tokens(cache, key, api.clone());
+        Ok(Self { api, tokens })
+    }
+
+    async fn ask(&self, batch: &LookupBatch) -> Result<LookupAnswer, DirectoryError> {
+        let token = self.tokens.get().await?;
+        let asked_at = clock::wall_now();
+        let request = self
+            .api
+            .post(&format!(
+                "{}?user_id_type={}",
+                wire::LOOKUP_PATH,
+                batch.scope().user_id_type.as_str()
+            ))
+            .bearer_auth(token.expose())
+            .json(&wire::LookupRequest::new(batch));
+        match self
+            .api
+            .send::<wire::LookupReply>(request, Some(batch))
+            .await
+        {
+            Ok(reply) => {
+                self.tokens.accepted(&token);
+                let people = reply.data.map(|data| data.into_people(batch));
+                Ok(LookupAnswer {
+                    asked_at,
+                    people: people.unwrap_or_default(),
+                })
+            }
+            Err(error) => {
+                if error.kind == Kind::TokenRejected {
+                    self.tokens.rejected(&token, &error);
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Directory for Feishu {
+    fn lookup<'a>(
+        &'a self,
+        batch: &'a LookupBatch,
+    ) -> BoxFuture<'a, Result<LookupAnswer, DirectoryError>> {
+        self.ask(batch).boxed()
+    }
+}
+
+/// The HTTP side: requests out, classified answers in.
+struct Api {
+    client: reqwest::Client,
+    settings: FeishuSettings,
+}
+
+impl Api {
+    fn post(&self, path: &str) -> reqwest::RequestBuilder {
+        self.client
+            .post(format!("{}{path}", self.settings.base_url))
+    }
+
+    /// Sends, reads the whole answer within the limits, and takes Feishu's code from the body
+    /// whatever the HTTP status.
+    async fn send<T: DeserializeOwned>(
+        &self,
+        request: reqwest::RequestBuilder,
+        batch: Option<&LookupBatch>,
+    ) -> Result<T, DirectoryError> {
+        let response = request
+            .send()
+            .await
+            .map_err(|error| error::from_transport(&error))?;
+        let status = response.status();
+        let header_log_id = log_id(response.headers());
+        let retry_after = retry_after(response.headers());
+        let body = self.body(response, header_log_id.as_ref()).await?;
+        let mut envelope: wire::Envelope = serde_json::from_slice(&body)
+            .map_err(|why| error::not_json(status, header_log_id.clone(), describe(&why)))?;
+        let body = envelope.error();
+        let log_id = header_log_id.or_else(|| {
+            let log_id = body.log_id.clone();
+            log_id.filter(|id| wire::is_plain(id, 128))
+        });
+        if envelope.code != 0 {
+            return Err(error::from_code(
+                envelope.code,
+                Context {
+                    batch,
+                    body,
+                    log_id,
+                    retry_after,
+                    is_server_error: status.is_server_error(),
+                },
+            ));
+        }
+        if !status.is_success() {
+            return Err(error::not_json(status, log_id, "contradicts its own body"));
+        }
+        serde_json::from_value(envelope.rest)
+            .map_err(|_| error::not_json(status, log_id, "has another shape than documented"))
+    }
+
+    async fn body(
+        &self,
+        mut response: reqwest::Response,
+        log_id: Option<&String>,
+    ) -> Result<Vec<u8>, DirectoryError> {
+        let mut body = Vec::new();
+        loop {
+            match response.chunk().await {
+                Ok(None) => return Ok(body),
+                Ok(Some(chunk)) => {
+                    if body.len() + chunk.len() > self.settings.max_response_bytes {
+                        return Err(error::plain(
+                            Kind::InvalidResponse,
+                            format!(
+                                "Feishu's answer is longer than {} bytes",
+                                self.settings.max_response_bytes
+                            ),
+                            log_id.cloned(),
+                        ));
+                    }
+                    body.extend_from_slice(&chunk);
+                }
+                Err(broken) => {
+                    let mut error = error::from_transport(&broken);
+                    error.log_id = log_id.cloned();
+                    return Err(error);
+                }
+            }
+        }
+    }
+}
+
+impl TokenSource for Api {
+    fn fetch(&self) -> BoxFuture<'_, Result<FetchedToken, DirectoryError>> {
+        async move {
+            let request = self.post(wire::TOKEN_PATH).json(&wire::TokenRequest {
+                app_id: &self.settings.app_id,
+                app_secret: self.settings.app_secret.expose_secret(),
+            });
+            let answer: wire::TokenAnswer = self.send(request, None).await?;
+            let value = answer.tenant_access_token.unwrap_or_default();
+            let seconds = answer
+                .expire
+                .and_then(|s| u64::try_from(s).ok())
+                .unwrap_or(0);
+            // A token goes into a header; a JWT of Feishu's newer endpoint takes 4 kB.
+            if !wire::is_plain(&value, 16 * 1024) || seconds == 0 {
+                return Err(error::plain(
+                    Kind::InvalidResponse,
+                    "Feishu gave no usable access token".to_owned(),
+                    None,
+                ));
+            }
+            Ok(FetchedToken {
+                value: value.into(),
+                expires_in: Duration::from_secs(seconds),
+            })
+        }
+        .boxed()
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place the ban points to")]
+fn client(settings: &FeishuSettings) -> Result<reqwest::Client, SetupError> {
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("feishu-id/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(settings.connect_timeout)
+        .timeout(settings.timeout)
+        // A redirect would carry the token to wherever it points.
+        .redirect(reqwest::redirect::Policy::none())
+        // Only the proxy that is configured, none that the environment happens to name.
+        .no_proxy()
+        // Below the 60 s after which common gateways close idle connections.
+        .pool_idle_timeout(Duration::from_secs(45))
+        // A half-dead HTTP/2 connection is found by pings, not by calls that hang.
+        .http2_keep_alive_interval(Duration::from_secs(20))
+        .http2_keep_alive_timeout(Duration::from_secs(5))
+        .tcp_nodelay(true)
+        // The code decides what is tried again: reqwest must not add calls that no permit covers.
+        .retry(reqwest::retry::never());
+    if let Some(pem) = &settings.ca_pem {
+        let certificates =
+            reqwest::Certificate::from_pem_bundle(pem).map_err(|_| SetupError::Ca)?;
+        if certificates.is_empty() {
+            return Err(SetupError::Ca);
+        }
+        for certificate in certificates {
+            builder = builder.add_root_certificate(certificate);
+        }
+    }
+    if let Some(proxy) = &settings.proxy {
+        let proxy = reqwest::Proxy::all(proxy.expose_secret()).map_err(|_| SetupError::Proxy)?;
+        builder = builder.proxy(proxy);
+    }
+    builder
+        .build()
+        .map_err(|error| SetupError::Client(error.without_url().to_string()))
+}
+
+/// Feishu's log ID, wherever it stands.
+fn log_id(headers: &http::HeaderMap) -> Option<String> {
+    ["x-tt-logid", "x-request-id"]
+        .iter()
+        .filter_map(|name| headers.get(*name)?.to_str().ok())
+        .find(|id| wire::is_plain(id, 128))
+        .map(str::to_owned)
+}
+
+/// How long Feishu's gateway asks to wait: whole seconds.
+fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {
+    let value = headers.get("x-ogw-ratelimit-reset")?.to_str().ok()?;
+    let seconds: u64 = value.trim().parse().ok()?;
+    // It is a count of seconds within the window; anything else is not to be believed.
+    Some(Duration::from_secs(seconds.clamp(1, 60)))
+}
+
+fn describe(why: &serde_json::Error) -> &'static str {
+    if why.is_eof() {
+        "is cut off"
+    } else if why.is_syntax() {
+        "is not JSON"
+    } else {
+        "has another shape than documented"
+    }
+}

@@ -1,0 +1,344 @@
+//! The tenant access token: one request for it at a time, however many callers wait; refreshed
+//! ahead while it is in use; dropped when Feishu rejects it. Knows neither HTTP nor lookups.
+//!
+//! Facts it builds on (Feishu's page "tenant_access_token_internal", read 2026-11-23): a token
+//! lives at most 2 h; while it has 30 min or more left, asking gives the same token again; below
+//! that a new one, and both are valid to their own end.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures_util::future::BoxFuture;
+use secrecy::{ExposeSecret as _, SecretString};
+use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
+
+use crate::{
+    backoff::{Backoff, Random, random},
+    coalesce::Flights,
+    directory::{DirectoryError, DirectoryErrorKind as Kind},
+};
+
+/// Asking earlier than this before the end gives the same token again.
+const RENEWABLE: Duration = Duration::from_secs(30 * 60);
+/// A refresh begins at least this long before the end, so that a failed one can be tried again.
+const LATEST_REFRESH: Duration = Duration::from_secs(10 * 60);
+/// Longest life that is believed. Feishu's is 2 h.
+const LONGEST_LIFE: Duration = Duration::from_secs(24 * 3600);
+/// How long refused credentials are remembered, so that callers do not hammer: mending them takes
+/// a person longer than this.
+const REFUSED_CREDENTIALS: Duration = Duration::from_secs(10);
+/// How long any other failure is remembered.
+const FAILURE: Backoff = Backoff {
+    first: Duration::from_millis(500),
+    longest: Duration::from_secs(30),
+};
+
+/// Whoever gives out tokens: Feishu's classic endpoint now, its OAuth endpoint to come.
+pub trait TokenSource: Send + Sync + 'static {
+    /// Asks once for a token; ends within a bound of its own.
+    fn fetch(&self) -> BoxFuture<'_, Result<FetchedToken, DirectoryError>>;
+}
+
+/// A token as it was given.
+pub struct FetchedToken {
+    /// The token.
+    pub value: SecretString,
+    /// The life it has left.
+    pub expires_in: Duration,
+}
+
+/// A token in use.
+pub struct Token {
+    value: SecretString,
+    /// From here on it is refreshed when used.
+    refresh_at: Instant,
+    /// Counted from before it was asked for, so never too late.
+    expires_at: Instant,
+}
+
+impl Token {
+    /// The token itself: only for the `Authorization` header.
+    pub fn expose(&self) -> &str {
+        self.value.expose_secret()
+    }
+}
+
+/// What a token belongs to. The secret is part of it, as a hash: a wrong secret must not be served
+/// the token that the right one fetched.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct CredentialKey {
+    base_url: String,
+    app_id: String,
+    secret_hash: [u8; 32],
+}
+
+impl CredentialKey {
+    /// The key of one app at one Feishu with one secret.
+    pub fn new(base_url: &str, app_id: &str, secret: &SecretString) -> Self {
+        Self {
+            base_url: base_url.to_owned(),
+            app_id: app_id.to_owned(),
+            secret_hash: Sha256::digest(secret.expose_secret()).into(),
+        }
+    }
+}
+
+/// The tokens of all credentials of the process. One entry a configured credential.
+pub struct TokenCache {
+    slots: Mutex<HashMap<CredentialKey, Arc<Slot>>>,
+    flights: Flights<CredentialKey, Result<Arc<Token>, DirectoryError>>,
+    random: Random,
+}
+
+impl TokenCache {
+    /// An empty cache.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            slots: Mutex::new(HashMap::new()),
+            flights: Flights::new(),
+            random,
+        })
+    }
+
+    /// The tokens of one credential, from this source.
+    pub fn tokens(cache: &Arc<Self>, key: CredentialKey, source: Arc<dyn TokenSource>) -> Tokens {
+        let slot = cache
+            .slots
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry(key.clone())
+            .or_default()
+            .clone();
+        Tokens {
+            cache: cache.clone(),
+            key,
+            slot,
+            source,
+        }
+    }
+}
+
+/// One credential's tokens.
+pub struct Tokens {
+    cache: Arc<TokenCache>,
+    key: CredentialKey,
+    slot: Arc<Slot>,
+    source: Arc<dyn TokenSource>,
+}
+
+#[derive(Default)]
+struct Slot {
+    // A std mutex: it is never held across an await.
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    current: Option<Arc<Token>>,
+    /// The last one that Feishu rejected: getting it again must not loop.
+    rejected: Option<Arc<Token>>,
+    /// Rejections since a token last worked.
+    rejections: u32,
+    /// Failed fetches since one last worked.
+    failures: u32,
+    /// Until when the last failure answers for the next callers.
+    failed: Option<(Instant, DirectoryError)>,
+}
+
+impl Tokens {
+    /// A token that has not expired. Waits for a fetch only if there is none.
+    ///
+    /// Cancel-safe: the fetch goes on for the others who wait.
+    ///
+    /// # Errors
+    /// That of the fetch, also for a short while after it.
+    pub async fn get(&self) -> Result<Arc<Token>, DirectoryError> {
+        let now = Instant::now();
+        match self.slot.lock().choose(now) {
+            Choice::Use(token) => return Ok(token),
+            Choice::UseAndRefresh(token) => {
+                // Nobody waits for it: the flight is a task of its own.
+                drop(self.fetch());
+                return Ok(token);
+            }
+            Choice::Fail(error) => return Err(error),
+            Choice::Fetch => {}
+        }
+        self.fetch().await
+    }
+
+    /// Says that Feishu rejected this token. Drops it, unless it has been replaced already.
+    pub fn rejected(&self, token: &Arc<Token>, error: &DirectoryError) {
+        let mut state = self.slot.lock();
+        let is_current = state
+            .current
+            .as_ref()
+            .is_some_and(|t| Arc::ptr_eq(t, token));
+        if !is_current {
+            return;
+        }
+        state.current = None;
+        state.rejected = Some(token.clone());
+        state.rejections = state.rejections.saturating_add(1);
+        if state.rejections > 1 {
+            // The one before this was rejected too: a third would fare no better just now.
+            let pause = FAILURE.pause(state.rejections - 1, (self.cache.random)());
+            state.failed = Some((Instant::now() + pause, error.clone()));
+        }
+    }
+
+    /// Says that Feishu took this token.
+    pub fn accepted(&self, token: &Arc<Token>) {
+        let mut state = self.slot.lock();
+        if state.rejections > 0
+            && state
+                .current
+                .as_ref()
+                .is_some_and(|t| Arc::ptr_eq(t, token))
+        {
+            state.rejections = 0;
+        }
+    }
+
+    fn fetch(&self) -> impl Future<Output = Result<Arc<Token>, DirectoryError>> + Send + use<> {
+        let (slot, source, random) = (self.slot.clone(), self.source.clone(), self.cache.random);
+        let flight = self
+            .cache
+            .flights
+            .join(self.key.clone(), move || async move {
+                load(&slot, &*source, random).await
+            });
+        async move {
+            flight.await.unwrap_or_else(|crashed| {
+                Err(DirectoryError {
+                    kind: Kind::Unavailable,
+                    message: format!("fetching the access token failed: {crashed}"),
+                    code: None,
+                    log_id: None,
+                    help_url: None,
+                })
+            })
+        }
+    }
+}
+
+/// What to do with what is known.
+enum Choice {
+    Use(Arc<Token>),
+    UseAndRefresh(Arc<Token>),
+    Fail(DirectoryError),
+    Fetch,
+}
+
+impl Slot {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No code that can panic changes the state halfway.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn choose(&self, now: Instant) -> Choice {
+        let failed = self.failed.as_ref().filter(|(until, _)| now < *until);
+        match (&self.current, failed) {
+            (Some(token), failed) if now < token.expires_at => {
+                if now < token.refresh_at || failed.is_some() {
+                    Choice::Use(token.clone())
+                } else {
+                    Choice::UseAndRefresh(token.clone())
+                }
+            }
+            (_, Some((_, error))) => Choice::Fail(error.clone()),
+            (_, None) => Choice::Fetch,
+        }
+    }
+
+    fn fail(&mut self, error: DirectoryError, random: f64) -> DirectoryError {
+        self.failures = self.failures.saturating_add(1);
+        let pause = match error.kind {
+            Kind::BadCredentials => REFUSED_CREDENTIALS,
+            _ => FAILURE.pause(self.failures, random),
+        };
+        self.failed = Some((Instant::now() + pause, error.clone()));
+        error
+    }
+}
+
+async fn load(
+    slot: &Slot,
+    source: &dyn TokenSource,
+    random: Random,
+) -> Result<Arc<Token>, DirectoryError> {
+    // Another flight may have landed between the caller's look and this one's start.
+    match slot.lock().choose(Instant::now()) {
+        Choice::Use(token) => return Ok(token),
+        Choice::Fail(error) => return Err(error),
+        Choice::UseAndRefresh(_) | Choice::Fetch => {}
+    }
+    let asked_at = Instant::now();
+    let fetched = source.fetch().await;
+    let mut state = slot.lock();
+    let fetched = match fetched {
+        Ok(fetched) => fetched,
+        Err(error) => {
+            tracing::warn!(
+                feishu.code = error.code,
+                feishu.log_id = error.log_id,
+                "no access token from Feishu: {error}"
+            );
+            return Err(state.fail(error, random()));
+        }
+    };
+    let is_rejected = |old: &Arc<Token>| old.expose() == fetched.value.expose_secret();
+    if state.rejected.as_ref().is_some_and(is_rejected) {
+        let error = DirectoryError {
+            kind: Kind::Unavailable,
+            message: "Feishu gives the same access token again that it rejects".to_owned(),
+            code: None,
+            log_id: None,
+            help_url: None,
+        };
+        tracing::warn!("{error}");
+        return Err(state.fail(error, random()));
+    }
+    let token = Arc::new(Token::new(fetched, asked_at, random()));
+    // The failure belongs to the token before this one.
+    (state.failures, state.failed) = (0, None);
+    state.current = Some(token.clone());
+    Ok(token)
+}
+
+impl Token {
+    /// A life of 2 h is refreshed at a random moment between 90 and 110 min; one of 20 min, which
+    /// Feishu gives when the token is not new, between 13 min 20 s and 19 min.
+    fn new(fetched: FetchedToken, asked_at: Instant, random: f64) -> Self {
+        let life = fetched.expires_in.min(LONGEST_LIFE);
+        let (earliest, latest) = if life > RENEWABLE {
+            (life - RENEWABLE, life - LATEST_REFRESH)
+        } else {
+            (life.mul_f64(2.0 / 3.0), life.mul_f64(0.95))
+        };
+        Self {
+            value: fetched.value,
+            refresh_at: asked_at + earliest + (latest - earliest).mul_f64(random),
+            expires_at: asked_at + life,
+        }
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Token")
+            .field("refresh_at", &self.refresh_at)
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

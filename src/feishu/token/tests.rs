@@ -1,0 +1,221 @@
+//! The rules of the token cache, under a clock that the tests move.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_util::{FutureExt as _, future::join_all};
+use tokio::time::{advance, sleep};
+
+use super::*;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Gives `t-1`, `t-2`, … after 50 ms, or what the test says.
+struct Source {
+    fetches: AtomicUsize,
+    answer: Mutex<fn(usize) -> Result<(String, Duration), Kind>>,
+}
+
+impl Source {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            fetches: AtomicUsize::new(0),
+            answer: Mutex::new(|n| Ok((format!("t-{n}"), 120 * MINUTE))),
+        })
+    }
+
+    fn answers(&self, answer: fn(usize) -> Result<(String, Duration), Kind>) {
+        *self.answer.lock().unwrap() = answer;
+    }
+
+    fn fetches(&self) -> usize {
+        self.fetches.load(Ordering::SeqCst)
+    }
+
+    fn tokens(self: &Arc<Self>) -> Tokens {
+        let key = CredentialKey::new("http://x", "cli_1", &"secret".into());
+        TokenCache::tokens(&TokenCache::new(), key, self.clone())
+    }
+}
+
+impl TokenSource for Source {
+    fn fetch(&self) -> BoxFuture<'_, Result<FetchedToken, DirectoryError>> {
+        async {
+            let n = self.fetches.fetch_add(1, Ordering::SeqCst) + 1;
+            sleep(Duration::from_millis(50)).await;
+            let answer = *self.answer.lock().unwrap();
+            let (value, expires_in) = answer(n).map_err(failure)?;
+            Ok(FetchedToken {
+                value: value.into(),
+                expires_in,
+            })
+        }
+        .boxed()
+    }
+}
+
+fn failure(kind: Kind) -> DirectoryError {
+    DirectoryError {
+        kind,
+        message: "on purpose".to_owned(),
+        code: None,
+        log_id: None,
+        help_url: None,
+    }
+}
+
+async fn value(tokens: &Tokens) -> String {
+    tokens.get().await.unwrap().expose().to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_first_callers_make_one_fetch() {
+    let source = Source::new();
+    let tokens = source.tokens();
+    let values = join_all((0..1000).map(|_| value(&tokens))).await;
+    assert!(values.iter().all(|v| v == "t-1"));
+    assert_eq!(source.fetches(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_in_use_is_refreshed_in_its_last_half_hour_without_a_wait() {
+    let source = Source::new();
+    let tokens = source.tokens();
+    assert_eq!(value(&tokens).await, "t-1");
+    advance(89 * MINUTE).await;
+    assert_eq!(value(&tokens).await, "t-1");
+    assert_eq!(
+        source.fetches(),
+        1,
+        "asking earlier would give the same token"
+    );
+    advance(21 * MINUTE).await;
+    let before = Instant::now();
+    assert_eq!(value(&tokens).await, "t-1");
+    assert_eq!(before.elapsed(), Duration::ZERO);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(value(&tokens).await, "t-2");
+    assert_eq!(source.fetches(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_old_token_is_used_to_its_end_while_refreshing_fails() {
+    let source = Source::new();
+    let tokens = source.tokens();
+    value(&tokens).await;
+    source.answers(|_| Err(Kind::Unavailable));
+    advance(111 * MINUTE).await;
+    for _ in 0..500 {
+        assert_eq!(value(&tokens).await, "t-1");
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert!(source.fetches() < 50, "a failed refresh backs off");
+    advance(MINUTE).await;
+    assert!(
+        tokens.get().await.is_err(),
+        "an expired token is never used"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_credential_refreshes_nothing() {
+    let source = Source::new();
+    let tokens = source.tokens();
+    value(&tokens).await;
+    sleep(24 * 60 * MINUTE).await;
+    assert_eq!(source.fetches(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_rejections_of_one_token_make_one_fetch() {
+    let source = Source::new();
+    let tokens = source.tokens();
+    let old = tokens.get().await.unwrap();
+    let calls = (0..100).map(|_| async {
+        tokens.rejected(&old, &failure(Kind::TokenRejected));
+        value(&tokens).await
+    });
+    assert!(join_all(calls).await.iter().all(|v| v == "t-2"));
+    tokens.rejected(&old, &failure(Kind::TokenRejected));
+    assert_eq!(
+        value(&tokens).await,
+        "t-2",
+        "a late rejection of the old one is void"
+    );
+    assert_eq!(source.fetches(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_token_coming_back_is_reported_not_looped() {
+    let source = Source::new();
+    source.answers(|_| Ok(("t-same".to_owned(), 100 * MINUTE)));
+    let tokens = source.tokens();
+    let dead = tokens.get().await.unwrap();
+    tokens.rejected(&dead, &failure(Kind::TokenRejected));
+    for _ in 0..100 {
+        assert_eq!(tokens.get().await.unwrap_err().kind, Kind::Unavailable);
+    }
+    assert_eq!(source.fetches(), 2);
+    source.answers(|_| Ok(("t-new".to_owned(), 100 * MINUTE)));
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(value(&tokens).await, "t-new");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_feishu_that_rejects_every_token_is_not_hammered() {
+    let source = Source::new();
+    let tokens = source.tokens();
+    for _ in 0..600 {
+        if let Ok(token) = tokens.get().await {
+            tokens.rejected(&token, &failure(Kind::TokenRejected));
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert!(source.fetches() < 15, "{} in a minute", source.fetches());
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_credentials_are_remembered_for_a_short_while() {
+    let source = Source::new();
+    source.answers(|_| Err(Kind::BadCredentials));
+    let tokens = source.tokens();
+    for _ in 0..100 {
+        let error = tokens.get().await.unwrap_err();
+        assert_eq!(error.kind, Kind::BadCredentials);
+    }
+    assert_eq!(source.fetches(), 1);
+    source.answers(|n| Ok((format!("t-{n}"), 120 * MINUTE)));
+    advance(REFUSED_CREDENTIALS).await;
+    assert_eq!(value(&tokens).await, "t-2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_secret_never_gets_this_ones_token() {
+    let (right, wrong) = (Source::new(), Source::new());
+    wrong.answers(|_| Err(Kind::BadCredentials));
+    let cache = TokenCache::new();
+    let tokens = |source: &Arc<Source>, secret: &str| {
+        let key = CredentialKey::new("http://x", "cli_1", &secret.into());
+        TokenCache::tokens(&cache, key, source.clone())
+    };
+    assert_eq!(value(&tokens(&right, "right")).await, "t-1");
+    assert!(tokens(&wrong, "wrong").get().await.is_err());
+    assert_eq!(value(&tokens(&right, "right")).await, "t-1");
+    assert_eq!(right.fetches(), 1, "the same credential shares its token");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_short_life_is_refreshed_in_its_last_third() {
+    let source = Source::new();
+    source.answers(|n| Ok((format!("t-{n}"), 15 * MINUTE)));
+    let tokens = source.tokens();
+    value(&tokens).await;
+    advance(9 * MINUTE).await;
+    value(&tokens).await;
+    sleep(Duration::from_millis(100)).await;
+    assert_eq!(source.fetches(), 1);
+    advance(Duration::from_secs(5 * 60 + 30)).await;
+    value(&tokens).await;
+    sleep(Duration::from_millis(100)).await;
+    assert_eq!(source.fetches(), 2);
+}

@@ -1,0 +1,142 @@
+//! The API: generated services in, the resolver's words out. No generated type goes further down,
+//! and no status code comes from further down.
+
+mod convert;
+pub mod health;
+pub mod reflection;
+mod status;
+mod stream;
+
+use std::{pin::Pin, sync::Arc, time::Duration};
+
+use futures_util::Stream;
+use tonic::{Code, Request, Response, Status, Streaming, codec::CompressionEncoding};
+
+use crate::{
+    batch::WhenFull,
+    deadline::Deadline,
+    pb::identity::{
+        ResolveUserIdsRequest, ResolveUserIdsResponse, ResolveUserIdsStreamRequest,
+        ResolveUserIdsStreamResponse,
+        identity_service_server::{IdentityService, IdentityServiceServer},
+    },
+    resolver::{Failure, Resolver},
+    shutdown::Shutdown,
+};
+
+/// What a unary call without a deadline gets. Feishu answers within a second or never.
+const DEFAULT_DEADLINE: Duration = Duration::from_secs(10);
+/// Longest request message, in bytes: 1,000 identifiers of the longest kind are about 270 kB.
+const MAX_REQUEST_BYTES: usize = 4 * 1024 * 1024;
+/// Longest response message, in bytes: a request's identifiers come back in it, with their answers.
+const MAX_RESPONSE_BYTES: usize = 16 * 1024 * 1024;
+/// Below this many identifiers compressing costs more than it saves.
+const COMPRESS_FROM: usize = 20;
+
+/// The limits of the service.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Most identifiers in a batch.
+    pub max_identifiers: usize,
+    /// Most batches of a stream worked on at a time.
+    pub max_in_flight_batches: usize,
+}
+
+/// `feishu.identity.v1.IdentityService`.
+#[derive(Clone)]
+pub struct Identity {
+    resolver: Arc<Resolver>,
+    limits: Limits,
+    shutdown: Shutdown,
+}
+
+impl Identity {
+    /// The service, ready to be served.
+    pub fn server(
+        resolver: Arc<Resolver>,
+        limits: Limits,
+        shutdown: Shutdown,
+    ) -> IdentityServiceServer<Self> {
+        let service = Self {
+            resolver,
+            limits,
+            shutdown,
+        };
+        IdentityServiceServer::new(service)
+            .accept_compressed(CompressionEncoding::Gzip)
+            .accept_compressed(CompressionEncoding::Zstd)
+            .send_compressed(CompressionEncoding::Gzip)
+            .send_compressed(CompressionEncoding::Zstd)
+            .max_decoding_message_size(MAX_REQUEST_BYTES)
+            .max_encoding_message_size(MAX_RESPONSE_BYTES)
+    }
+
+    /// One batch, by whichever RPC it came: its answer, or what it fails with as a whole.
+    async fn resolve(
+        &self,
+        request: ResolveUserIdsRequest,
+        deadline: Deadline,
+        when_full: WhenFull,
+    ) -> Result<ResolveUserIdsResponse, status::Rejection> {
+        let tenant = self.resolver.name_of(&request.tenant).to_owned();
+        let parsed = convert::request(&request, self.limits.max_identifiers, deadline, when_full)
+            .map_err(|rejection| rejection.of_tenant(&tenant))?;
+        let resolutions = self
+            .resolver
+            .resolve(parsed)
+            .await
+            .map_err(|failure| status::Rejection::from(failure).of_tenant(&tenant))?;
+        if let Some(failure) = convert::common_failure(&resolutions) {
+            return Err(status::Rejection::from(failure.clone()).of_tenant(&tenant));
+        }
+        Ok(convert::response(request.identifiers, resolutions))
+    }
+}
+
+#[tonic::async_trait]
+impl IdentityService for Identity {
+    async fn resolve_user_ids(
+        &self,
+        request: Request<ResolveUserIdsRequest>,
+    ) -> Result<Response<ResolveUserIdsResponse>, Status> {
+        let deadline = deadline(&request).unwrap_or_else(|| Deadline::after(DEFAULT_DEADLINE));
+        let response = self
+            .resolve(request.into_inner(), deadline, WhenFull::Shed)
+            .await?;
+        let is_small = response.resolutions.len() < COMPRESS_FROM;
+        let mut response = Response::new(response);
+        if is_small {
+            response.disable_compression();
+        }
+        Ok(response)
+    }
+
+    type ResolveUserIdsStreamStream =
+        Pin<Box<dyn Stream<Item = Result<ResolveUserIdsStreamResponse, Status>> + Send>>;
+
+    async fn resolve_user_ids_stream(
+        &self,
+        request: Request<Streaming<ResolveUserIdsStreamRequest>>,
+    ) -> Result<Response<Self::ResolveUserIdsStreamStream>, Status> {
+        let deadline = deadline(&request);
+        let answers = stream::answers(self.clone(), request.into_inner(), deadline);
+        Ok(Response::new(Box::pin(answers)))
+    }
+}
+
+/// The caller's deadline, if one was given.
+fn deadline<T>(request: &Request<T>) -> Option<Deadline> {
+    request.extensions().get::<Deadline>().copied()
+}
+
+/// Says that this server is on its way out, for a stream that ends because of it.
+fn draining() -> Status {
+    let mut failure = Failure::new(
+        crate::resolver::Reason::ShuttingDown,
+        "the server is draining: send the batches that have no answer yet again",
+    );
+    failure.retry_delay = Some(Duration::from_millis(100));
+    let status = Status::from(status::Rejection::from(failure));
+    debug_assert_eq!(status.code(), Code::Unavailable);
+    status
+}

@@ -1,0 +1,137 @@
+//! The bidirectional stream of batches: bounded work in flight, and back-pressure instead of
+//! buffering. A batch is read only when there is room to work on it, and answers are handed over
+//! only as fast as the caller takes them; what waits, waits in HTTP/2's flow control.
+
+use std::time::Duration;
+
+use futures_util::{
+    FutureExt as _, Stream, StreamExt as _,
+    future::BoxFuture,
+    stream::{FuturesUnordered, unfold},
+};
+use tokio_util::task::AbortOnDropHandle;
+use tonic::{Status, Streaming};
+
+use crate::{
+    batch::WhenFull,
+    deadline::Deadline,
+    pb::identity::{
+        ResolveUserIdsResponse, ResolveUserIdsStreamRequest, ResolveUserIdsStreamResponse,
+        resolve_user_ids_stream_response::Result as Answer,
+    },
+    resolver::{Failure, Reason},
+};
+
+use super::{Identity, convert, draining, status::Rejection};
+
+/// What a batch without a timeout gets: longer than a unary call, because bulk may wait its turn.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The answers to the batches, each as soon as it is complete. Ends with the caller's side, once
+/// what is in flight is answered; with the caller's error; or when the server drains.
+pub(super) fn answers(
+    identity: Identity,
+    batches: Streaming<ResolveUserIdsStreamRequest>,
+    deadline: Option<Deadline>,
+) -> impl Stream<Item = Result<ResolveUserIdsStreamResponse, Status>> + Send {
+    let state = Batches {
+        most: identity.limits.max_in_flight_batches.max(1),
+        identity,
+        deadline,
+        incoming: Incoming::Open(Box::new(batches)),
+        in_flight: FuturesUnordered::new(),
+    };
+    unfold(state, |mut state| async {
+        let next = state.next().await?;
+        Some((next, state))
+    })
+}
+
+struct Batches {
+    identity: Identity,
+    /// Of the whole stream.
+    deadline: Option<Deadline>,
+    most: usize,
+    incoming: Incoming,
+    /// Each in a task of its own, so that calls go on while the caller is slow to take answers;
+    /// dropped with the stream.
+    in_flight: FuturesUnordered<BoxFuture<'static, ResolveUserIdsStreamResponse>>,
+}
+
+enum Incoming {
+    Open(Box<Streaming<ResolveUserIdsStreamRequest>>),
+    /// No more batches are read; the stream ends so, once what is in flight is answered.
+    Ended(Result<(), Status>),
+}
+
+impl Batches {
+    async fn next(&mut self) -> Option<Result<ResolveUserIdsStreamResponse, Status>> {
+        loop {
+            match &mut self.incoming {
+                Incoming::Open(batches) => {
+                    let has_room = self.in_flight.len() < self.most;
+                    tokio::select! {
+                        // A finished answer first: it makes room. Draining before reading on.
+                        biased;
+                        Some(done) = self.in_flight.next() => return Some(Ok(done)),
+                        () = self.identity.shutdown.draining() => {
+                            self.incoming = Incoming::Ended(Err(draining()));
+                        }
+                        batch = batches.message(), if has_room => match batch {
+                            Ok(Some(batch)) => self.start(batch),
+                            Ok(None) => self.incoming = Incoming::Ended(Ok(())),
+                            Err(status) => self.incoming = Incoming::Ended(Err(status)),
+                        },
+                    }
+                }
+                Incoming::Ended(end) => {
+                    if let Some(done) = self.in_flight.next().await {
+                        return Some(Ok(done));
+                    }
+                    return std::mem::replace(end, Ok(())).err().map(Err);
+                }
+            }
+        }
+    }
+
+    fn start(&mut self, batch: ResolveUserIdsStreamRequest) {
+        let batch_id = batch.batch_id;
+        let work = resolve(self.identity.clone(), batch, self.deadline);
+        let task = AbortOnDropHandle::new(tokio::spawn(work));
+        let answer = task.map(move |done| ResolveUserIdsStreamResponse {
+            batch_id,
+            result: Some(match done.unwrap_or_else(|_| Err(crashed())) {
+                Ok(response) => Answer::Response(response),
+                Err(rejection) => Answer::Error(convert::error(rejection.into_failure())),
+            }),
+        });
+        self.in_flight.push(answer.boxed());
+    }
+}
+
+async fn resolve(
+    identity: Identity,
+    batch: ResolveUserIdsStreamRequest,
+    stream_deadline: Option<Deadline>,
+) -> Result<ResolveUserIdsResponse, Rejection> {
+    let timeout = match batch.timeout {
+        None => DEFAULT_TIMEOUT,
+        Some(timeout) => Duration::try_from(timeout)
+            .ok()
+            .filter(|timeout| !timeout.is_zero())
+            .ok_or_else(|| Rejection::invalid("timeout", "must be longer than zero"))?,
+    };
+    let mut deadline = Deadline::after(timeout);
+    if let Some(stream_deadline) = stream_deadline {
+        deadline = deadline.earlier(stream_deadline);
+    }
+    identity
+        .resolve(batch.request.unwrap_or_default(), deadline, WhenFull::Wait)
+        .await
+}
+
+/// A crash in one batch is that batch's failure.
+fn crashed() -> Rejection {
+    let message = "this batch could not be worked on: a fault of this server's";
+    Failure::new(Reason::UpstreamInvalidResponse, message).into()
+}

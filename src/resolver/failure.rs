@@ -1,0 +1,162 @@
+//! Why there is no answer, in the words of the API: the one place where errors from below get
+//! their reason. Holds no personal data.
+
+use std::time::Duration;
+
+use crate::{
+    batch::LookupError,
+    directory::{DirectoryError, DirectoryErrorKind as Kind},
+    identity::InvalidIdentifier,
+};
+
+/// The API's reasons; `grpc` gives each its status code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "documented once, in the proto")]
+pub enum Reason {
+    InvalidRequest,
+    TenantNotFound,
+    InvalidEmail,
+    InvalidMobile,
+    RefusedByFeishu,
+    IdKindNotGranted,
+    ScopeMissing,
+    BadCredentials,
+    AppUnavailable,
+    QuotaExhausted,
+    MonthlyQuotaExhausted,
+    Overloaded,
+    UpstreamUnavailable,
+    UpstreamInvalidResponse,
+    DeadlineExceeded,
+    ShuttingDown,
+}
+
+/// One reason with what is known about it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// For programs.
+    pub reason: Reason,
+    /// For people: what is wrong and what to do.
+    pub message: String,
+    /// Where to mend it.
+    pub help_url: Option<String>,
+    /// When trying again may help; none if it cannot.
+    pub retry_delay: Option<Duration>,
+    /// Feishu's error code.
+    pub feishu_code: Option<i64>,
+    /// Feishu's log ID of the refused call.
+    pub feishu_log_id: Option<String>,
+}
+
+/// After trouble that is not ours to time: long enough for a hiccup to pass.
+const RETRY_SOON: Duration = Duration::from_secs(1);
+/// After a spent month, which ends at most once an hour for us.
+const RETRY_MONTH: Duration = Duration::from_secs(3600);
+
+impl Failure {
+    /// A failure with nothing but its reason and message.
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self {
+            reason,
+            message: message.into(),
+            help_url: None,
+            retry_delay: None,
+            feishu_code: None,
+            feishu_log_id: None,
+        }
+    }
+
+    fn retry(mut self, delay: Duration) -> Self {
+        self.retry_delay = Some(delay);
+        self
+    }
+
+    /// The person is there, but this kind of ID is not given.
+    pub(super) fn id_kind_not_granted(kind: &str, log: Option<&DirectoryError>) -> Self {
+        // Feishu names a scope for user_id alone.
+        let scope = match kind {
+            "user_id" => "field scope contact:user.employee_id:readonly",
+            _ => "field scope for it",
+        };
+        let mut failure = Self::new(
+            Reason::IdKindNotGranted,
+            format!(
+                "Feishu knows this person but does not give this app their {kind}: request the \
+                 {scope} on the app's page \"Permissions & Scopes\", then publish a new version \
+                 of the app"
+            ),
+        );
+        failure.feishu_code = log.and_then(|error| error.code);
+        failure.feishu_log_id = log.and_then(|error| error.log_id.clone());
+        failure
+    }
+}
+
+impl From<&InvalidIdentifier> for Failure {
+    fn from(invalid: &InvalidIdentifier) -> Self {
+        let reason = match invalid {
+            InvalidIdentifier::Empty => Reason::InvalidRequest,
+            InvalidIdentifier::Email(_) => Reason::InvalidEmail,
+            InvalidIdentifier::Mobile(_) => Reason::InvalidMobile,
+        };
+        Self::new(reason, invalid.to_string())
+    }
+}
+
+impl From<&LookupError> for Failure {
+    fn from(error: &LookupError) -> Self {
+        match error {
+            LookupError::Directory(error) => from_directory(error),
+            LookupError::Refused(error) => Self {
+                reason: Reason::RefusedByFeishu,
+                message: "Feishu refuses this identifier".to_owned(),
+                retry_delay: None,
+                ..from_directory(error)
+            },
+            LookupError::Overloaded => Self::new(
+                Reason::Overloaded,
+                "too many lookups are waiting: send fewer at a time, or use the stream",
+            )
+            .retry(RETRY_SOON),
+            LookupError::QuotaExhausted { retry_after } => Self::new(
+                Reason::QuotaExhausted,
+                "Feishu's rate limit leaves no room before the deadline",
+            )
+            .retry(*retry_after),
+            LookupError::DeadlineExceeded => Self::new(
+                Reason::DeadlineExceeded,
+                "the deadline passed before Feishu answered: allow more time, or ask for fewer",
+            )
+            .retry(RETRY_SOON),
+        }
+    }
+}
+
+fn from_directory(error: &DirectoryError) -> Failure {
+    let (reason, retry_delay) = match &error.kind {
+        Kind::Throttled { retry_after } => (
+            Reason::QuotaExhausted,
+            Some(retry_after.unwrap_or(RETRY_SOON)),
+        ),
+        Kind::MonthlyQuotaSpent => (Reason::MonthlyQuotaExhausted, Some(RETRY_MONTH)),
+        Kind::BadCredentials => (Reason::BadCredentials, None),
+        Kind::ScopeMissing { .. } => (Reason::ScopeMissing, None),
+        Kind::IdKindRefused => (Reason::IdKindNotGranted, None),
+        Kind::AppUnavailable => (Reason::AppUnavailable, None),
+        Kind::TokenRejected | Kind::Unavailable | Kind::TimedOut => {
+            (Reason::UpstreamUnavailable, Some(RETRY_SOON))
+        }
+        Kind::ContentRefused { .. } | Kind::InvalidResponse => {
+            (Reason::UpstreamInvalidResponse, Some(RETRY_SOON))
+        }
+    };
+    Failure {
+        reason,
+        message: error.message.clone(),
+        help_url: error.help_url.clone(),
+        retry_delay,
+        feishu_code: error.code,
+        feishu_log_id: error.log_id.clone(),
+    }
+}

@@ -1,0 +1,164 @@
+//! One connection from its first byte to its end: preface, HTTP/2, age, drain. Called by the accept
+//! loop and by `serve_io`.
+
+use std::{
+    net::SocketAddr,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use hyper::{rt::Executor, server::conn::http2};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::{sleep, timeout},
+};
+use tokio_util::task::TaskTracker;
+
+use super::{
+    ServerSettings, preface,
+    request::{Peer, Requests, Shared},
+};
+use crate::shutdown::Shutdown;
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// By itself, or with everything answered.
+    Done,
+    /// With something still open, because a bound was reached.
+    Cut,
+}
+
+/// What every connection of a server needs. Cloning is cheap.
+#[derive(Clone)]
+pub(super) struct Connections {
+    pub(super) shared: Arc<Shared>,
+    pub(super) shutdown: Shutdown,
+    pub(super) handlers: Handlers,
+}
+
+/// Runs the handlers of requests and knows when the last one is gone. A handler is dropped soon
+/// after its connection.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Handlers(pub(super) TaskTracker);
+
+impl<F> Executor<F> for Handlers
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    fn execute(&self, handler: F) {
+        drop(self.0.spawn(handler));
+    }
+}
+
+impl Connections {
+    /// Serves one connection until it ends, is too old, or is drained.
+    pub(super) async fn run<IO>(self, io: IO, address: Option<SocketAddr>) -> End
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let preface_timeout = self.shared.settings().preface_timeout;
+        let begun = tokio::select! {
+            biased;
+            // Whoever has said nothing yet has nothing to lose.
+            () = self.shutdown.draining() => return End::Done,
+            begun = timeout(preface_timeout, preface::expect(io)) => begun,
+        };
+        match begun {
+            Ok(Ok(Some(io))) => self.serve(io, address).await,
+            Ok(Ok(None)) => {
+                tracing::debug!("connection closed: its first bytes are not HTTP/2");
+                End::Done
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "connection failed before its first request");
+                End::Done
+            }
+            Err(_elapsed) => {
+                tracing::debug!("connection closed: it did not begin in time");
+                End::Done
+            }
+        }
+    }
+
+    async fn serve<IO>(self, io: IO, address: Option<SocketAddr>) -> End
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let settings = self.shared.settings();
+        let requests = Requests {
+            shared: Arc::clone(&self.shared),
+            peer: Peer {
+                address,
+                connection: next_number(),
+            },
+        };
+        let connection = http2_builder(settings, self.handlers.clone())
+            .serve_connection(TokioIo::new(io), requests);
+        let mut connection = pin!(connection);
+        let bound = tokio::select! {
+            biased;
+            () = self.shutdown.draining() => settings.drain_timeout,
+            ended = connection.as_mut() => return done(ended),
+            () = sleep(settings.jittered_age()) => settings.max_connection_age_grace,
+        };
+        // GOAWAY: what is in flight finishes, new calls go elsewhere.
+        connection.as_mut().graceful_shutdown();
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => return done(ended),
+            () = self.end_of_grace(bound) => {}
+        }
+        tracing::debug!("connection cut: something was still open at the end of its grace");
+        End::Cut
+    }
+
+    /// Completes after `bound`, but when a drain begins meanwhile, at the end of that.
+    async fn end_of_grace(&self, bound: Duration) {
+        let drained = async {
+            self.shutdown.draining().await;
+            sleep(self.shared.settings().drain_timeout).await;
+        };
+        tokio::select! {
+            () = self.shutdown.forced() => {}
+            () = sleep(bound) => {}
+            () = drained => {}
+        }
+    }
+}
+
+fn done(ended: hyper::Result<()>) -> End {
+    if let Err(error) = ended {
+        // Says which limit was broken, or that the client has gone; nothing of its content.
+        tracing::debug!(%error, "connection ended with an error");
+    }
+    End::Done
+}
+
+fn http2_builder(settings: &ServerSettings, handlers: Handlers) -> http2::Builder<Handlers> {
+    let mut builder = http2::Builder::new(handlers);
+    builder
+        .timer(TokioTimer::new())
+        .keep_alive_interval(settings.keepalive_interval)
+        .keep_alive_timeout(settings.keepalive_timeout)
+        .max_concurrent_streams(settings.max_concurrent_streams)
+        .max_local_error_reset_streams(settings.max_local_error_resets)
+        .max_pending_accept_reset_streams(settings.max_pending_accept_resets)
+        .max_header_list_size(settings.max_header_list_bytes)
+        .initial_stream_window_size(settings.stream_window_bytes)
+        .initial_connection_window_size(settings.connection_window_bytes)
+        .max_send_buf_size(settings.max_send_buffer_bytes);
+    builder
+}
+
+/// One sequence for the process, so that a connection's number names it in every log and queue.
+fn next_number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}

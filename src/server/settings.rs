@@ -1,0 +1,121 @@
+//! The server's numbers, each with its reason. Filled in by `app` from the configuration.
+
+use std::time::Duration;
+
+/// Limits and times of the server. None of them can be switched off.
+#[derive(Clone, Debug)]
+pub struct ServerSettings {
+    /// Connections at a time; further ones are closed at once. An idle one costs about 30 kB, so
+    /// the default 10,000 is 300 MB.
+    pub max_connections: usize,
+    /// After this a connection gets GOAWAY, so that callers spread over new replicas; ± 10 % so
+    /// that they do not all come back at once. 30 minutes, the age usual with gRPC load balancing:
+    /// seldom enough that the reconnect (about 130 µs) does not matter.
+    pub max_connection_age: Duration,
+    /// What is still open this long after that GOAWAY (a Watch, an endless stream) is cut.
+    /// 30 minutes: longer than any batch load should take.
+    pub max_connection_age_grace: Duration,
+    /// Time for the 24 bytes with which every HTTP/2 client begins: 5 s is several round trips to
+    /// the other end of the world.
+    pub preface_timeout: Duration,
+    /// Time without traffic after which the server asks whether the other side is there: 30 s is
+    /// under the idle timeouts of the usual load balancers (60 s and more).
+    pub keepalive_interval: Duration,
+    /// Time to answer that question, and for TCP to get rid of bytes already written (a client
+    /// that has stopped reading): 10 s.
+    pub keepalive_timeout: Duration,
+    /// Calls at a time on one connection; a client library queues further ones on its side.
+    /// 200 is hyper's own default; an open stream costs about 9 kB.
+    pub max_concurrent_streams: u32,
+    /// Streams reset because the client broke the protocol, after which the connection is ended
+    /// ("MadeYouReset", CVE-2025-8671). 1,024 is the default of h2.
+    pub max_local_error_resets: usize,
+    /// Streams that the client reset before they were looked at, after which the connection is
+    /// ended ("rapid reset", CVE-2023-44487). 20 is the default of h2.
+    pub max_pending_accept_resets: usize,
+    /// Bytes of all header fields of a request: 16 kB leaves room for a token of 4 kB and tracing.
+    pub max_header_list_bytes: u32,
+    /// Bytes a client may send ahead on one stream: 256 kB holds any request within the limits, and
+    /// 2.5 MB/s at a round trip of 100 ms.
+    pub stream_window_bytes: u32,
+    /// The same for the whole connection: 1 MiB, so that one stalled upload cannot stop the others.
+    pub connection_window_bytes: u32,
+    /// Bytes of answers kept for one stream whose client reads slowly, beside the message under
+    /// way: 64 kB, so at most 13 MB on a connection with all its streams stalled.
+    pub max_send_buffer_bytes: usize,
+    /// Requests at a time over all connections; further ones are refused with
+    /// `RESOURCE_EXHAUSTED`. 16,384 of some 20 kB are 330 MB.
+    pub max_requests_in_flight: usize,
+    /// Paths that this limit does not count, by their beginning: a busy server is not a dead one.
+    pub uncounted_paths: &'static [&'static str],
+    /// Time until an answer begins for a request without `grpc-timeout`, so that requests that are
+    /// never finished do not stay: 30 s, three times what the service itself allows.
+    pub answer_timeout: Duration,
+    /// The bound of a drain: what is still open then is cut. 10 s, a third of the 30 s that
+    /// Kubernetes gives a pod.
+    pub drain_timeout: Duration,
+    /// Gives a number from 0 up to 1, for the spread of the connection age.
+    pub jitter: fn() -> f64,
+}
+
+impl Default for ServerSettings {
+    fn default() -> Self {
+        Self {
+            max_connections: 10_000,
+            max_connection_age: Duration::from_mins(30),
+            max_connection_age_grace: Duration::from_mins(30),
+            preface_timeout: Duration::from_secs(5),
+            keepalive_interval: Duration::from_secs(30),
+            keepalive_timeout: Duration::from_secs(10),
+            max_concurrent_streams: 200,
+            max_local_error_resets: 1024,
+            max_pending_accept_resets: 20,
+            max_header_list_bytes: 16 * 1024,
+            stream_window_bytes: 256 * 1024,
+            connection_window_bytes: 1024 * 1024,
+            max_send_buffer_bytes: 64 * 1024,
+            max_requests_in_flight: 16_384,
+            uncounted_paths: &["/grpc.health.v1.Health/"],
+            answer_timeout: Duration::from_secs(30),
+            drain_timeout: Duration::from_secs(10),
+            jitter: random_fraction,
+        }
+    }
+}
+
+impl ServerSettings {
+    /// This connection's own age: the configured one, up to 10 % less or more.
+    pub(super) fn jittered_age(&self) -> Duration {
+        self.max_connection_age
+            .mul_f64(0.9 + 0.2 * (self.jitter)().clamp(0.0, 1.0))
+    }
+}
+
+/// The default source of spread. Nothing that a run must replay hangs on it.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a connection's age is no part of a replayed run"
+)]
+fn random_fraction() -> f64 {
+    fastrand::f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connection_ages_spread_ten_percent_both_ways() {
+        let age = |jitter: fn() -> f64| {
+            let settings = ServerSettings {
+                max_connection_age: Duration::from_secs(100),
+                jitter,
+                ..ServerSettings::default()
+            };
+            settings.jittered_age().as_millis()
+        };
+        assert_eq!(age(|| 0.0), 90_000);
+        assert_eq!(age(|| 0.5), 100_000);
+        assert_eq!(age(|| 1.0), 110_000);
+    }
+}

@@ -1,0 +1,199 @@
+//! The caller's deadline on the wire: reads `grpc-timeout`, and ends an answer's body when its time
+//! has passed. A backstop: a service that watches its [`Deadline`] answers a little earlier, with
+//! better details. Called by `request`.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, Sleep, sleep_until},
+};
+use tonic::Status;
+
+use super::refusal;
+use crate::deadline::Deadline;
+
+/// The header of the gRPC protocol.
+const GRPC_TIMEOUT: &str = "grpc-timeout";
+
+/// The header is there and cannot be read.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Malformed;
+
+/// The deadline that the caller set, if any.
+pub(super) fn deadline(headers: &HeaderMap) -> Result<Option<Deadline>, Malformed> {
+    headers
+        .get(GRPC_TIMEOUT)
+        .map(|value| parse(value.as_bytes()).map(Deadline::after))
+        .transpose()
+}
+
+/// 1 to 8 digits and a unit, as the gRPC protocol has it; nothing else.
+fn parse(value: &[u8]) -> Result<Duration, Malformed> {
+    let (unit, digits) = value.split_last().ok_or(Malformed)?;
+    if !(1..=8).contains(&digits.len()) {
+        return Err(Malformed);
+    }
+    let mut amount = 0_u64;
+    for digit in digits {
+        if !digit.is_ascii_digit() {
+            return Err(Malformed);
+        }
+        // Eight digits are far below the end of u64.
+        amount = amount * 10 + u64::from(digit - b'0');
+    }
+    match unit {
+        b'H' => Ok(Duration::from_secs(amount * 3600)),
+        b'M' => Ok(Duration::from_secs(amount * 60)),
+        b'S' => Ok(Duration::from_secs(amount)),
+        b'm' => Ok(Duration::from_millis(amount)),
+        b'u' => Ok(Duration::from_micros(amount)),
+        b'n' => Ok(Duration::from_nanos(amount)),
+        _ => Err(Malformed),
+    }
+}
+
+/// An answer's body that ends with `DEADLINE_EXCEEDED` when the deadline passes. Also holds the
+/// request's place among those in flight, which is free again once the answer has been sent.
+///
+/// It is asked only while the client takes data: a stream whose client does not read ends with
+/// its connection.
+#[derive(Default)]
+pub(super) struct TimedBody {
+    /// None once it has ended.
+    inner: Option<tonic::body::Body>,
+    deadline: Option<Instant>,
+    /// Made when the body first has to wait.
+    sleep: Option<Pin<Box<Sleep>>>,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+impl TimedBody {
+    /// Wraps the body of an answer that has begun in time.
+    pub(super) fn new(
+        inner: tonic::body::Body,
+        deadline: Option<Deadline>,
+        place: Option<OwnedSemaphorePermit>,
+    ) -> Self {
+        Self {
+            inner: Some(inner),
+            deadline: deadline.map(Deadline::instant),
+            sleep: None,
+            _place: place,
+        }
+    }
+
+    /// Drops everything that the answer still held.
+    fn end(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Ready once the deadline has passed; never without one.
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(deadline) = self.deadline else {
+            return Poll::Pending;
+        };
+        self.sleep
+            .get_or_insert_with(|| Box::pin(sleep_until(deadline)))
+            .as_mut()
+            .poll(cx)
+    }
+}
+
+impl Body for TimedBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        // The deadline comes first, so that a body that is always ready cannot outrun it.
+        let overdue = self.deadline.is_some_and(|end| Instant::now() >= end);
+        let Some(inner) = self.inner.as_mut() else {
+            return Poll::Ready(None);
+        };
+        if !overdue {
+            if let Poll::Ready(frame) = Pin::new(inner).poll_frame(cx) {
+                if ends(frame.as_ref()) {
+                    self.end();
+                }
+                return Poll::Ready(frame);
+            }
+            ready!(self.poll_deadline(cx));
+        }
+        self.end();
+        let trailers = refusal::trailers(&refusal::deadline_exceeded());
+        Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.inner {
+            // An exact size would be promised to the client as content-length, and the deadline
+            // may cut it.
+            Some(inner) if self.deadline.is_none() || inner.is_end_stream() => inner.size_hint(),
+            Some(_) => SizeHint::default(),
+            None => SizeHint::with_exact(0),
+        }
+    }
+}
+
+/// Whether nothing can come after this.
+fn ends(frame: Option<&Result<Frame<Bytes>, Status>>) -> bool {
+    match frame {
+        Some(Ok(frame)) => frame.is_trailers(),
+        Some(Err(_)) | None => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_every_unit() {
+        assert_eq!(parse(b"2H"), Ok(Duration::from_hours(2)));
+        assert_eq!(parse(b"3M"), Ok(Duration::from_mins(3)));
+        assert_eq!(parse(b"4S"), Ok(Duration::from_secs(4)));
+        assert_eq!(parse(b"5m"), Ok(Duration::from_millis(5)));
+        assert_eq!(parse(b"6u"), Ok(Duration::from_micros(6)));
+        assert_eq!(parse(b"7n"), Ok(Duration::from_nanos(7)));
+        assert_eq!(parse(b"0n"), Ok(Duration::ZERO));
+        assert_eq!(
+            parse(b"99999999H"),
+            Ok(Duration::from_secs(99_999_999 * 3600))
+        );
+    }
+
+    #[test]
+    fn refuses_what_the_protocol_does_not_know() {
+        for bad in [
+            "",
+            "S",
+            "1",
+            "123456789S",
+            "1s",
+            "1 S",
+            " 1S",
+            "-1S",
+            "+1S",
+            "1.5S",
+            "1SS",
+            "0x1S",
+        ] {
+            assert_eq!(parse(bad.as_bytes()), Err(Malformed), "{bad:?}");
+        }
+        assert_eq!(parse(b"\xff1S"), Err(Malformed));
+    }
+}
