@@ -100,7 +100,7 @@ fn a_row_of_another_length_is_an_error_with_its_line_after_the_good_rows() {
         ("\nname,email\nAda,a@b.c\nBob\n", 4),
         ("name,email\r\nAda,a@b.c\r\nBob\r\n", 3),
         ("name,email\n\"Ada\nL.\",a@b.c\nBob", 4),
-        ("name,email\nAda,a@b.c\n\nBob\n", 4),
+        ("name,email\nAda,a@b.c\n\n\nBob\n", 5),
     ] {
         let (rows, error) = read(table.as_bytes(), None);
         assert_eq!(rows, ["email:a@b.c"]);
