@@ -43,6 +43,17 @@ pub struct SandboxTenant {
     pub app_secret: String,
 }
 
+/// Somebody to ask for.
+#[derive(Clone, Debug)]
+pub struct Example {
+    /// The tenant to ask in.
+    pub tenant: String,
+    /// The e-mail address or mobile number.
+    pub identifier: String,
+    /// What to expect.
+    pub what: String,
+}
+
 /// A running simulation; ends when dropped.
 pub struct Sandbox {
     tenants: Vec<SandboxTenant>,
@@ -71,6 +82,11 @@ impl Sandbox {
     /// The simulated tenants.
     pub fn tenants(&self) -> &[SandboxTenant] {
         &self.tenants
+    }
+
+    /// Some people to ask for.
+    pub fn examples(&self) -> &[Example] {
+        &[]
     }
 
     /// What to print on start.

@@ -9,7 +9,7 @@ use crate::{
     sandbox::{Sandbox, SandboxSettings},
 };
 
-use super::Failure;
+use super::{Failure, terminal};
 
 /// What to do without any credentials.
 const NO_TENANT: &str = "\
@@ -58,7 +58,12 @@ pub(super) async fn with_tenants(
     refuse_tenants_beside_sandbox(&loaded)?;
     let sandbox = Sandbox::start(SandboxSettings::default())
         .await
-        .map_err(|error| Failure::Usage(format!("the sandbox cannot start: {error}")))?;
+        .map_err(|error| {
+            Failure::Usage(format!(
+                "the sandbox cannot start: {}",
+                terminal::with_causes(&error)
+            ))
+        })?;
     let mut config = loaded.config;
     config.tenants = tenants_of(&sandbox);
     Ok((config, Some(sandbox)))

@@ -28,7 +28,7 @@ const TIMEOUT_OF_FEW: Duration = Duration::from_secs(30);
 
 /// How long any other may take. 4 batches of 1000 of one kind with three kinds of ID are 240 calls:
 /// 2.4 minutes on a tenth of the quota.
-const TIMEOUT: Duration = Duration::from_secs(600);
+const TIMEOUT: Duration = Duration::from_mins(10);
 
 /// How long after a batch's own timeout the server may still be silent.
 const SILENCE: Duration = Duration::from_secs(15);
