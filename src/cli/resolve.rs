@@ -63,7 +63,12 @@ pub(super) struct ResolveArgs {
     #[arg(long, value_name = "NAME")]
     tenant: Option<String>,
     /// A kind of ID to return; may be given several times, and each costs calls
-    #[arg(long = "type", value_enum, value_name = "KIND", default_value = "user_id")]
+    #[arg(
+        long = "type",
+        value_enum,
+        value_name = "KIND",
+        default_value = "user_id"
+    )]
     kinds: Vec<Kind>,
     /// Also answer for people who have left.
     #[arg(long)]

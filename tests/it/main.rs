@@ -1,3 +1,4 @@
 //! The one integration binary: a file a theme.
 
+mod cli;
 mod layering;
