@@ -38,21 +38,27 @@ struct CommandLine {
 
 #[derive(Args)]
 struct LogArgs {
-    /// How much to log, on standard error.
+    /// error, warn, info (of serve and sandbox), debug or trace; logs go to standard error
     #[arg(
         long,
         global = true,
         value_enum,
         value_name = "LEVEL",
+        hide_possible_values = true,
+        hide_env_values = true,
+        help_heading = "Logging",
         env = "FEISHU_ID_LOG_LEVEL"
     )]
     log_level: Option<LogLevel>,
-    /// The form of a log line.
+    /// text, or json: one object a line
     #[arg(
         long,
         global = true,
         value_enum,
         value_name = "FORMAT",
+        hide_possible_values = true,
+        hide_env_values = true,
+        help_heading = "Logging",
         default_value = "text",
         env = "FEISHU_ID_LOG_FORMAT"
     )]
@@ -126,9 +132,8 @@ fn exit_code(ended: Result<Ending, Failure>) -> ExitCode {
         Err(Failure::Unreachable(message)) => (3, Some(message)),
     };
     if let Some(message) = message {
-        for line in message.lines() {
-            terminal::say(&format!("error: {line}"));
-        }
+        // Several mistakes read as a list.
+        terminal::say(&format!("error: {}", message.replace('\n', "\n       ")));
     }
     ExitCode::from(code)
 }

@@ -38,7 +38,7 @@ Exit codes: 0 good; 2 wrong, with every mistake on standard error.";
 #[command(after_help = EXAMPLES)]
 pub(super) struct CheckConfigArgs {
     /// The configuration (TOML).
-    #[arg(value_name = "FILE", env = "FEISHU_ID_CONFIG")]
+    #[arg(value_name = "FILE", env = "FEISHU_ID_CONFIG", hide_env_values = true)]
     file: Option<PathBuf>,
 }
 

@@ -54,16 +54,21 @@ pub(super) struct ResolveArgs {
     /// Resolve against a simulated Feishu.
     #[arg(long, conflicts_with = "server")]
     sandbox: bool,
-    /// Resolve against a running server, such as http://127.0.0.1:50051
+    /// Resolve against a running server, such as 127.0.0.1:50051
     #[arg(long, value_name = "URL")]
     server: Option<String>,
     #[command(flatten)]
     config: ConfigArgs,
     /// The tenant, as the server or the configuration names it; without it, the default one.
-    #[arg(long, value_name = "NAME", default_value = "")]
-    tenant: String,
-    /// A kind of ID to return; may be given several times. Each costs calls [default: user_id]
-    #[arg(long = "type", value_enum, value_name = "KIND")]
+    #[arg(long, value_name = "NAME")]
+    tenant: Option<String>,
+    /// A kind of ID to return; may be given several times, and each costs calls
+    #[arg(
+        long = "type",
+        value_enum,
+        value_name = "KIND",
+        default_value = "user_id"
+    )]
     kinds: Vec<Kind>,
     /// Also answer for people who have left.
     #[arg(long)]
@@ -85,6 +90,7 @@ pub(super) struct ResolveArgs {
 /// A kind of Feishu ID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
+#[expect(clippy::enum_variant_names, reason = "Feishu's own words for them")]
 enum Kind {
     /// The ID inside the tenant.
     UserId,
@@ -110,12 +116,9 @@ pub(super) async fn run(args: ResolveArgs) -> Result<Ending, Failure> {
             .map_err(|error| Failure::Usage(error.to_string()))?,
         None => Input::arguments(args.identifiers),
     };
-    let mut kinds = args.kinds;
-    if kinds.is_empty() {
-        kinds.push(Kind::UserId);
-    }
+    let kinds = args.kinds;
     let question = Question {
-        tenant: args.tenant,
+        tenant: args.tenant.unwrap_or_default(),
         user_id_types: kinds.iter().map(|kind| kind.on_the_wire().into()).collect(),
         include_resigned: args.include_resigned,
     };

@@ -60,10 +60,14 @@ pub(super) async fn run(args: SandboxArgs) -> Result<Ending, Failure> {
         listen: args.listen,
         control_listen: args.control_listen,
         directory: args.directory,
-        ..SandboxSettings::default()
     })
     .await
-    .map_err(|error| Failure::Usage(format!("the sandbox cannot start: {error}")))?;
+    .map_err(|error| {
+        Failure::Usage(format!(
+            "the sandbox cannot start: {}",
+            terminal::with_causes(&error)
+        ))
+    })?;
     terminal::print(&sandbox.banner())?;
     // No bound: running until told otherwise is what was asked for.
     tokio::select! {

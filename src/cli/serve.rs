@@ -55,12 +55,13 @@ pub(super) async fn run(args: ServeArgs, log_format: LogFormat) -> Result<Ending
     let loaded = args.config.load(listen.into_iter().collect())?;
     let (config, sandbox) = setup::with_tenants(loaded, args.sandbox).await?;
     let banner = sandbox.as_ref().map(Sandbox::banner);
+    let example = example(sandbox.as_ref());
     let options = ServeOptions {
         on_listening: Box::new(move |listening| {
             // Beside JSON logs there is a machine, which has no use for a text to paste.
             if log_format == LogFormat::Text {
                 // A closed standard output does not stop a server.
-                let _ = terminal::print(&greeting(listening, banner.as_deref()));
+                let _ = terminal::print(&greeting(listening, &example, banner.as_deref()));
             }
         }),
     };
@@ -68,33 +69,37 @@ pub(super) async fn run(args: ServeArgs, log_format: LogFormat) -> Result<Ending
     drop(sandbox);
     match served {
         Ok(()) => Ok(Ending::Well),
-        Err(error) => Err(Failure::Usage(error.to_string())),
+        Err(error) => Err(Failure::Usage(terminal::with_causes(&error))),
     }
 }
 
 /// Where it listens, and three lines to paste into another shell.
-fn greeting(listening: &Listening, banner: Option<&str>) -> String {
+fn greeting(listening: &Listening, example: &str, banner: Option<&str>) -> String {
     let grpc = reachable(listening.grpc);
     let health = reachable(listening.health.unwrap_or(listening.grpc));
-    let identifier = if banner.is_some() {
-        EXAMPLE_OF_SANDBOX
-    } else {
-        r#"{"email":"someone@your-company.example"}"#
-    };
     let banner = banner.map(|text| format!("{}\n\n", text.trim_end()));
     let banner = banner.unwrap_or_default();
     format!(
         "{banner}feishu-id listens on {}\n\nTry it:\n\
          grpcurl -plaintext {grpc} list\n\
-         grpcurl -plaintext -d '{{\"identifiers\":[{identifier}]}}' {grpc} \
+         grpcurl -plaintext -d '{example}' {grpc} \
          feishu.identity.v1.IdentityService/ResolveUserIds\n\
          grpc-health-probe -addr={health}\n\n",
         listening.grpc
     )
 }
 
-/// Somebody whom the sandbox's own directory knows.
-const EXAMPLE_OF_SANDBOX: &str = r#"{"email":"ada@example.com"}"#;
+/// Somebody to ask for, as the API wants them: of the sandbox's first tenant, else a placeholder.
+fn example(sandbox: Option<&Sandbox>) -> String {
+    let example = sandbox.and_then(|sandbox| sandbox.examples().first());
+    let identifier = example.map_or("someone@your-company.example", |e| e.identifier.as_str());
+    let kind = if identifier.contains('@') {
+        "email"
+    } else {
+        "mobile"
+    };
+    format!(r#"{{"identifiers":[{{"{kind}":"{identifier}"}}]}}"#)
+}
 
 /// An address to call a listener by that may listen on all addresses.
 fn reachable(address: SocketAddr) -> SocketAddr {

@@ -9,18 +9,23 @@ use crate::{
     sandbox::{Sandbox, SandboxSettings},
 };
 
-use super::Failure;
+use super::{Failure, terminal};
 
 /// What to do without any credentials.
 const NO_TENANT: &str = "\
 no tenant is configured: set FEISHU_APP_ID and FEISHU_APP_SECRET, or a [tenants.NAME] section in a \
-file given by --config
+file given by --config;
 or try it without credentials: add --sandbox for a simulated Feishu";
 
 #[derive(Args)]
 pub(super) struct ConfigArgs {
     /// The configuration (TOML); see check-config.
-    #[arg(long, value_name = "FILE", env = "FEISHU_ID_CONFIG")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "FEISHU_ID_CONFIG",
+        hide_env_values = true
+    )]
     pub(super) config: Option<PathBuf>,
 }
 
@@ -53,7 +58,12 @@ pub(super) async fn with_tenants(
     refuse_tenants_beside_sandbox(&loaded)?;
     let sandbox = Sandbox::start(SandboxSettings::default())
         .await
-        .map_err(|error| Failure::Usage(format!("the sandbox cannot start: {error}")))?;
+        .map_err(|error| {
+            Failure::Usage(format!(
+                "the sandbox cannot start: {}",
+                terminal::with_causes(&error)
+            ))
+        })?;
     let mut config = loaded.config;
     config.tenants = tenants_of(&sandbox);
     Ok((config, Some(sandbox)))

@@ -25,3 +25,15 @@ pub(super) fn output_failure(error: &io::Error) -> Failure {
         _ => Failure::Usage(format!("cannot write the output: {error}")),
     }
 }
+
+/// An error with its causes, outermost first: each level says only its own part.
+pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut inner = error.source();
+    while let Some(cause) = inner {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        inner = cause.source();
+    }
+    text
+}

@@ -25,7 +25,7 @@ impl Default for DrainConfig {
 
 impl DrainConfig {
     pub(super) fn read(reader: &mut Reader) -> Self {
-        const MOST: Duration = Duration::from_secs(600);
+        const MOST: Duration = Duration::from_mins(10);
         let default = Self::default();
         Self {
             delay: reader.ranged("drain.delay", default.delay, Duration::ZERO..=MOST),

@@ -41,7 +41,7 @@ impl Default for GrpcConfig {
             max_identifiers: 1000,
             max_in_flight_batches: 16,
             max_connections: 10_000,
-            max_connection_age: Duration::from_secs(30 * 60),
+            max_connection_age: Duration::from_mins(30),
             keepalive_interval: Duration::from_secs(30),
             keepalive_timeout: Duration::from_secs(10),
             insecure: false,

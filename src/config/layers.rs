@@ -137,9 +137,10 @@ impl Layers {
         let keys = self.settings.keys().filter_map(|key| {
             let rest = key.strip_prefix("tenants.")?;
             // A quoted name may hold dots; it will be refused, but as the one name it is.
-            let split = match rest.starts_with(['"', '\'']) {
-                true => rest.rsplit_once('.'),
-                false => rest.split_once('.'),
+            let split = if rest.starts_with(['"', '\'']) {
+                rest.rsplit_once('.')
+            } else {
+                rest.split_once('.')
             };
             Some(split?.0)
         });

@@ -32,7 +32,7 @@ impl Default for UpstreamConfig {
 impl UpstreamConfig {
     pub(super) fn read(reader: &mut Reader) -> Self {
         const LEAST: Duration = Duration::from_millis(10);
-        const MOST: Duration = Duration::from_secs(60);
+        const MOST: Duration = Duration::from_mins(1);
         let default = Self::default();
         Self {
             connect_timeout: reader.ranged(

@@ -50,6 +50,7 @@ struct Bulk<W> {
     question: Question,
     input: mpsc::Receiver<Result<Batch, InputError>>,
     input_ended: bool,
+    input_error: Option<InputError>,
     next_id: u64,
     pending: BTreeMap<u64, Pending>,
     write: W,
@@ -70,6 +71,7 @@ where
         question,
         input: batches::read(input),
         input_ended: false,
+        input_error: None,
         next_id: 0,
         pending: BTreeMap::new(),
         write,
@@ -78,7 +80,10 @@ where
     loop {
         let answered_before = bulk.answered();
         let status = match bulk.session().await? {
-            session::End::Done => return Ok(()),
+            session::End::Done => {
+                let error = bulk.input_error.take();
+                return error.map_or(Ok(()), |error| Err(Failure::Usage(error.to_string())));
+            }
             session::End::Broken(status) => status,
         };
         if bulk.answered() > answered_before {

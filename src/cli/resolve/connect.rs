@@ -9,6 +9,7 @@ use crate::{
     cli::{
         Failure,
         setup::{self, ConfigArgs},
+        terminal,
     },
     sandbox::Sandbox,
 };
@@ -43,7 +44,7 @@ pub(super) async fn open(
     }
     let inside = app::in_process(config)
         .await
-        .map_err(|error| Failure::Usage(error.to_string()))?;
+        .map_err(|error| Failure::Usage(terminal::with_causes(&error)))?;
     Ok(Service {
         channel: inside.channel.clone(),
         _inside: Some((inside, sandbox)),

@@ -28,7 +28,7 @@ pub(super) enum Format {
 pub(super) enum Output<W: Write = BufWriter<Stdout>> {
     Table(tables::Tables<W>),
     Json(json_lines::JsonLines<W>),
-    Csv(csv_rows::CsvRows<W>),
+    Csv(Box<csv_rows::CsvRows<W>>),
 }
 
 impl Output {
@@ -52,7 +52,7 @@ impl<W: Write> Output<W> {
         Ok(match format {
             Format::Table => Self::Table(tables::Tables::new(writer, kinds)),
             Format::Json => Self::Json(json_lines::JsonLines::new(writer)?),
-            Format::Csv => Self::Csv(csv_rows::CsvRows::new(writer, own_columns)?),
+            Format::Csv => Self::Csv(Box::new(csv_rows::CsvRows::new(writer, own_columns)?)),
         })
     }
 

@@ -28,7 +28,7 @@ const TIMEOUT_OF_FEW: Duration = Duration::from_secs(30);
 
 /// How long any other may take. 4 batches of 1000 of one kind with three kinds of ID are 240 calls:
 /// 2.4 minutes on a tenth of the quota.
-const TIMEOUT: Duration = Duration::from_secs(600);
+const TIMEOUT: Duration = Duration::from_mins(10);
 
 /// How long after a batch's own timeout the server may still be silent.
 const SILENCE: Duration = Duration::from_secs(15);
@@ -59,6 +59,8 @@ where
                 send(&sender, self.request(*id, &pending.batch));
             }
         }
+        // Dropped with the end of the input: that is how the server learns of it.
+        let mut sender = (!self.input_ended).then_some(sender);
         let mut client = self.client.clone();
         let requests = ReceiverStream::new(receiver);
         // Some servers answer with headers only once there is an answer, so batches are sent
@@ -72,14 +74,15 @@ where
                     Ok(response) => answers = Some(Response::into_inner(response)),
                     Err(status) => return Ok(End::Broken(status)),
                 },
-                batch = self.input.recv(), if !self.input_ended && self.pending.len() < IN_FLIGHT => {
-                    match batch {
-                        None => self.input_ended = true,
-                        Some(Err(error)) => return self.fail_after_pending(&mut answers, error.to_string()).await,
-                        Some(Ok(batch)) => {
-                            silent_until = Instant::now() + timeout_of(&batch) + SILENCE;
-                            self.add(&sender, batch);
-                        }
+                read = self.input.recv(), if !self.input_ended && self.pending.len() < IN_FLIGHT => {
+                    if let Some(Ok(batch)) = read {
+                        silent_until = Instant::now() + timeout_of(&batch) + SILENCE;
+                        self.add(sender.as_ref(), batch);
+                    } else {
+                        // Bad input ends the reading; what was good before it is still answered.
+                        self.input_error = read.and_then(Result::err);
+                        self.input_ended = true;
+                        sender = None;
                     }
                 },
                 answer = next(&mut answers) => match answer {
@@ -94,7 +97,6 @@ where
                 }
             }
         }
-        drop(sender);
         // Only good manners: a stream cut off would count as the caller's failure over there.
         if answers.is_some() {
             let _ = timeout(GOODBYE, next(&mut answers)).await;
@@ -102,29 +104,12 @@ where
         Ok(End::Done)
     }
 
-    /// Bad input ends the reading; what was good before it is still answered.
-    async fn fail_after_pending(
-        &mut self,
-        answers: &mut Option<Answers>,
-        message: String,
-    ) -> Result<End, Failure> {
-        let give_up = Instant::now() + TIMEOUT + SILENCE;
-        while answers.is_some() && !self.pending.is_empty() {
-            tokio::select! {
-                answer = next(answers) => match answer {
-                    Ok(answer) => self.accept(answer)?,
-                    Err(_) => break,
-                },
-                () = sleep_until(give_up) => break,
-            }
-        }
-        Err(Failure::Usage(message))
-    }
-
-    fn add(&mut self, sender: &Sender, batch: Batch) {
+    fn add(&mut self, sender: Option<&Sender>, batch: Batch) {
         let id = self.next_id;
         self.next_id += 1;
-        send(sender, self.request(id, &batch));
+        if let Some(sender) = sender {
+            send(sender, self.request(id, &batch));
+        }
         let answer = None;
         self.pending.insert(id, Pending { batch, answer });
     }

@@ -1,17 +1,12 @@
 //! CSV with a header. Rows are kept as bytes: only the identifier need be UTF-8, the other columns
 //! go through untouched whatever their encoding (GBK is common).
 
-use std::{
-    io::{self, Read},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+mod guard;
 
-use csv::{ByteRecord, ErrorKind, ReaderBuilder};
+use csv::{ByteRecord, ErrorKind, Position, ReaderBuilder};
 
 use super::{Identifier, InputError, Kind, MAX_ROW, Reader, Row, identifier};
+use guard::Guard;
 
 /// Columns are told apart by the first of these that the header has most of.
 const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
@@ -36,7 +31,7 @@ enum Columns {
 impl Header {
     /// None if the first line is no header but an identifier.
     pub(super) fn find(line: &[u8], column: Option<&str>) -> Result<Option<Self>, String> {
-        let count = |wanted: u8| line.iter().filter(|byte| **byte == wanted).count();
+        let count = |wanted: u8| line.split(|byte| *byte == wanted).skip(1).count();
         // The first of several equals: a comma.
         let delimiter = DELIMITERS
             .into_iter()
@@ -90,7 +85,6 @@ fn names(line: &[u8], delimiter: u8) -> Vec<String> {
 
 pub(in super::super) struct Table {
     reader: csv::Reader<Guard>,
-    budget: Arc<AtomicUsize>,
     name: String,
     columns: Columns,
     header: ByteRecord,
@@ -98,17 +92,11 @@ pub(in super::super) struct Table {
 
 impl Table {
     pub(super) fn new(reader: Reader, name: String, header: Header) -> Result<Self, InputError> {
-        let budget = Arc::new(AtomicUsize::new(BUDGET));
-        let guard = Guard {
-            inner: reader,
-            budget: Arc::clone(&budget),
-        };
         let reader = ReaderBuilder::new()
             .delimiter(header.delimiter)
-            .from_reader(guard);
+            .from_reader(Guard::new(reader));
         let mut table = Self {
             reader,
-            budget,
             name,
             columns: header.columns,
             header: ByteRecord::new(),
@@ -125,7 +113,7 @@ impl Table {
     fn row(&self, own: ByteRecord) -> Result<Row, InputError> {
         let identifier = self.identifier(&own).map_err(|message| InputError {
             name: self.name.clone(),
-            line: own.position().map(csv::Position::line),
+            line: own.position().map(|position| self.line(position)),
             message: message.to_owned(),
         })?;
         Ok(Row { own, identifier })
@@ -142,25 +130,23 @@ impl Table {
         Ok(Identifier { kind })
     }
 
+    fn line(&self, position: &Position) -> u64 {
+        self.reader.get_ref().line_at(position.byte())
+    }
+
     fn error(&self, error: &csv::Error) -> InputError {
-        let (line, message) = match error.kind() {
+        let here = self.reader.position();
+        let position = error.position().unwrap_or(here);
+        let message = match error.kind() {
             ErrorKind::UnequalLengths {
-                pos,
-                expected_len,
-                len,
-            } => (
-                pos.as_ref().map(csv::Position::line),
-                format!("has {len} columns where the header has {expected_len}"),
-            ),
-            ErrorKind::Io(error) => (
-                Some(self.reader.position().line()),
-                format!("cannot be read: {error}"),
-            ),
-            _ => (error.position().map(csv::Position::line), error.to_string()),
+                expected_len, len, ..
+            } => format!("has {len} columns where the header has {expected_len}"),
+            ErrorKind::Io(error) => format!("cannot be read: {error}"),
+            _ => error.to_string(),
         };
         InputError {
             name: self.name.clone(),
-            line,
+            line: Some(self.line(position)),
             message,
         }
     }
@@ -170,7 +156,8 @@ impl Iterator for Table {
     type Item = Result<Row, InputError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.budget.store(BUDGET, Ordering::Relaxed);
+        let start = self.reader.position().byte();
+        self.reader.get_mut().next_row(start);
         let mut record = ByteRecord::new();
         match self.reader.read_byte_record(&mut record) {
             Ok(true) => Some(self.row(record)),
@@ -194,28 +181,4 @@ fn field(row: &ByteRecord, column: Option<usize>) -> Result<Option<&str>, &'stat
         return Err("the identifier holds a line break: is a quote not closed?");
     }
     Ok(Some(text).filter(|text| !text.is_empty()))
-}
-
-/// What may be read for one row, in bytes: the row and what the CSV reader reads ahead.
-const BUDGET: usize = 2 * MAX_ROW;
-
-/// Stops at a row without end: a quote that is never closed would draw the whole file into memory.
-struct Guard {
-    inner: Reader,
-    budget: Arc<AtomicUsize>,
-}
-
-impl Read for Guard {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = self.budget.load(Ordering::Relaxed);
-        if left == 0 {
-            return Err(io::Error::other(format!(
-                "the row is longer than {MAX_ROW} bytes: is a quote not closed?"
-            )));
-        }
-        let read = self.inner.read(buffer)?;
-        self.budget
-            .store(left.saturating_sub(read), Ordering::Relaxed);
-        Ok(read)
-    }
 }

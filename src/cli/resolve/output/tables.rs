@@ -82,7 +82,7 @@ fn note(answer: &Resolution) -> String {
         notes.push(harmless(&error.message));
     }
     if answer.outcome() == Outcome::Ambiguous {
-        let ids = answer.candidates.iter().flat_map(|user| {
+        let ids = answer.candidates.iter().filter_map(|user| {
             let kinds = [Kind::UserId, Kind::OpenId, Kind::UnionId];
             kinds
                 .map(|kind| id(user, kind))
