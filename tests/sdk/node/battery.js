@@ -10,6 +10,9 @@ const lark = require('@larksuiteoapi/node-sdk');
 // Milliseconds for one HTTP request: loopback answers in a few, and a hang should end the run.
 const TIMEOUT = 10_000;
 
+// The SDK's own log would go to standard output, where the answer goes.
+const silent = { fatal() {}, error() {}, warn() {}, info() {}, debug() {}, trace() {} };
+
 async function main() {
   const { values: options, positionals } = parseArgs({
     allowPositionals: true,
@@ -28,7 +31,7 @@ async function main() {
     domain: process.env.FEISHU_BASE_URL,
     appId: process.env.FEISHU_APP_ID,
     appSecret: process.env.FEISHU_APP_SECRET,
-    loggerLevel: lark.LoggerLevel.fatal,
+    logger: silent,
   });
   const question = {
     params: { user_id_type: options.type },

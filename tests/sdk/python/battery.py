@@ -54,7 +54,7 @@ def arguments():
     parser.add_argument("--include-resigned", action="store_true")
     parser.add_argument("--control", help="the sandbox's control address, an http URL")
     parser.add_argument("identifiers", nargs="*")
-    return parser.parse_args()
+    return parser.parse_intermixed_args()
 
 
 def ask(client, args):
@@ -90,14 +90,14 @@ def refusal(response):
         "http_status": response.raw.status_code,
         "log_id": response.get_log_id() or "",
     }
-    error = response.error
-    if error is not None:
-        if error.permission_violations:
-            answer["scopes"] = [violation.subject for violation in error.permission_violations]
-        if error.field_violations:
-            answer["fields"] = [f"{violation.field}: {violation.description}" for violation in error.field_violations]
-        if error.helps:
-            answer["help_url"] = error.helps[0].url
+    # The SDK leaves this part of the body as plain dictionaries.
+    error = response.error or {}
+    if error.get("permission_violations"):
+        answer["scopes"] = [violation["subject"] for violation in error["permission_violations"]]
+    if error.get("field_violations"):
+        answer["fields"] = [f"{v['field']}: {v['description']}" for v in error["field_violations"]]
+    if error.get("helps"):
+        answer["help_url"] = error["helps"][0]["url"]
     return answer
 
 
