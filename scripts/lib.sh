@@ -104,6 +104,88 @@ within() {
     fi
 }
 
+# --- The programs under test ----------------------------------------------------------------
+
+# Whatever credentials the user has: nothing here may go to a real tenant by accident.
+# `tenant-battery`, which is meant to, has them from its own environment.
+without_credentials() {
+    env -u FEISHU_APP_ID -u FEISHU_APP_SECRET -u FEISHU_APP_SECRET_FILE -u FEISHU_BASE_URL "$@"
+}
+
+# printed NAME FILE: the value of the first line NAME=value.
+printed() {
+    awk -v name="$1" 'index($0, name "=") == 1 { print substr($0, length(name) + 2); exit }' "$2"
+}
+
+# start_sandbox: a simulated Feishu of its own; sets FEISHU_* of its first tenant and CONTROL.
+start_sandbox() {
+    need_binary
+    start sandbox without_credentials "$FEISHU_ID_BIN" sandbox \
+        --listen 127.0.0.1:0 --control-listen 127.0.0.1:0
+    await_log sandbox FEISHU_APP_SECRET=
+    read_sandbox sandbox
+}
+
+# read_sandbox NAME: what a program of that name printed about its simulated Feishu.
+read_sandbox() {
+    local log="$WORK/$1.log"
+    FEISHU_BASE_URL=$(printed FEISHU_BASE_URL "$log")
+    FEISHU_APP_ID=$(printed FEISHU_APP_ID "$log")
+    FEISHU_APP_SECRET=$(printed FEISHU_APP_SECRET "$log")
+    CONTROL=$(awk 'match($0, /http:[^ ]*\/stats/) { print substr($0, RSTART, RLENGTH - 6); exit }' "$log")
+    export FEISHU_BASE_URL FEISHU_APP_ID FEISHU_APP_SECRET
+    [[ -n $FEISHU_BASE_URL && -n $CONTROL ]] || {
+        cat "$log" >&2
+        die "$1 did not say where its simulated Feishu and the control address are"
+    }
+}
+
+# start_server [ARGUMENT...]: `serve --sandbox` on a free port; sets SERVER.
+start_server() {
+    need_binary
+    start server without_credentials "$FEISHU_ID_BIN" serve --sandbox --listen 127.0.0.1:0 "$@"
+    await_server server
+    read_sandbox server
+}
+
+# await_server NAME: until it says where it listens; sets SERVER.
+await_server() {
+    await_log "$1" 'feishu-id listens on '
+    SERVER=$(awk '/feishu-id listens on / { print $NF; exit }' "$WORK/$1.log")
+}
+
+# await_log NAME TEXT: until the program has printed it. 30 s, because a busy machine may be slow to
+# start even what takes milliseconds.
+await_log() {
+    wait_for 30 "$1 printing '$2'" grep -qF -- "$2" "$WORK/$1.log" || {
+        cat "$WORK/$1.log" >&2
+        die "$1 did not start"
+    }
+}
+
+# fault JSON: switches of the simulated Feishu. reset_faults: all back to normal.
+fault() {
+    curl --silent --show-error --fail --max-time 5 -X POST -H 'content-type: application/json' \
+        -d "$1" "$CONTROL/faults"
+}
+
+reset_faults() {
+    curl --silent --show-error --fail --max-time 5 -X POST "$CONTROL/reset"
+}
+
+# call METHOD JSON [FLAG...]: one call by grpcurl; JSON @ reads it from standard input.
+call() {
+    local method=$1 data=$2
+    shift 2
+    within 30 grpcurl -plaintext -max-time 10 "$@" -d "$data" "$SERVER" "$method"
+}
+
+resolve() {
+    local data=$1
+    shift
+    call "$IDENTITY/ResolveUserIds" "$data" "$@"
+}
+
 # --- Checks ---------------------------------------------------------------------------------
 
 PASSED=0
