@@ -42,13 +42,14 @@ WORK="$(mktemp -d "${TMPDIR:-/tmp}/feishu-id.XXXXXX")"
 # The process IDs of what `start` started and `stop` has not ended yet.
 RUNNING=""
 
-# start NAME COMMAND...: runs it in the background, with its output in $WORK/NAME.log.
+# start NAME COMMAND...: runs it in the background, with its output in $WORK/NAME.log and its process
+# ID in STARTED. A program, never a function: the process ID would be that of a shell around it.
 start() {
     local name=$1
     shift
     "$@" >"$WORK/$name.log" 2>&1 </dev/null &
     RUNNING="$RUNNING $!"
-    eval "PID_$name=$!"
+    STARTED=$!
 }
 
 # stop PID [SECONDS]: SIGTERM, and SIGKILL if that has not ended it in time (default 15 s, above the
@@ -106,11 +107,9 @@ within() {
 
 # --- The programs under test ----------------------------------------------------------------
 
-# Whatever credentials the user has: nothing here may go to a real tenant by accident.
-# `tenant-battery`, which is meant to, has them from its own environment.
-without_credentials() {
-    env -u FEISHU_APP_ID -u FEISHU_APP_SECRET -u FEISHU_APP_SECRET_FILE -u FEISHU_BASE_URL "$@"
-}
+# Before a program under test: whatever credentials the user has, nothing here may go to a real
+# tenant by accident.
+WITHOUT_CREDENTIALS=(env -u FEISHU_APP_ID -u FEISHU_APP_SECRET -u FEISHU_APP_SECRET_FILE -u FEISHU_BASE_URL)
 
 # printed NAME FILE: the value of the first line NAME=value.
 printed() {
@@ -120,7 +119,7 @@ printed() {
 # start_sandbox: a simulated Feishu of its own; sets FEISHU_* of its first tenant and CONTROL.
 start_sandbox() {
     need_binary
-    start sandbox without_credentials "$FEISHU_ID_BIN" sandbox \
+    start sandbox "${WITHOUT_CREDENTIALS[@]}" "$FEISHU_ID_BIN" sandbox \
         --listen 127.0.0.1:0 --control-listen 127.0.0.1:0
     await_log sandbox FEISHU_APP_SECRET=
     read_sandbox sandbox
@@ -140,10 +139,12 @@ read_sandbox() {
     }
 }
 
-# start_server [ARGUMENT...]: `serve --sandbox` on a free port; sets SERVER.
+# start_server [ARGUMENT...]: `serve --sandbox` on a free port; sets SERVER, SERVER_PID and what
+# read_sandbox sets.
 start_server() {
     need_binary
-    start server without_credentials "$FEISHU_ID_BIN" serve --sandbox --listen 127.0.0.1:0 "$@"
+    start server "${WITHOUT_CREDENTIALS[@]}" "$FEISHU_ID_BIN" serve --sandbox --listen 127.0.0.1:0 "$@"
+    SERVER_PID=$STARTED
     await_server server
     read_sandbox server
 }
