@@ -18,7 +18,7 @@ use crate::telemetry::{self, LogFormat, LogLevel};
 const EXAMPLES: &str = "\
 Examples:
   feishu-id serve --sandbox                     try it: a server on a simulated Feishu
-  feishu-id resolve --sandbox ada@example.com   one lookup, no server, no credentials
+  feishu-id resolve --sandbox wei.wang@acme.example   one lookup, no server, no credentials
 
   export FEISHU_APP_ID=cli_... FEISHU_APP_SECRET=...
   feishu-id serve                               the same with your own Feishu app

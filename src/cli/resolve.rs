@@ -22,8 +22,8 @@ use tally::Tally;
 
 const EXAMPLES: &str = "\
 Examples:
-  feishu-id resolve --sandbox ada@example.com '+86 138 0013 8000'
-  feishu-id resolve --server http://127.0.0.1:50051 --type open_id ada@example.com
+  feishu-id resolve --sandbox wei.wang@acme.example '+86 138 0013 8000'
+  feishu-id resolve --server http://127.0.0.1:50051 --type open_id wei.wang@acme.example
   feishu-id resolve --file people.csv --format csv > people-with-ids.csv
   cut -d, -f3 people.csv | feishu-id resolve --file - --format json
 

@@ -16,7 +16,7 @@ Examples:
 
   # in another shell, with what the first one printed:
   export FEISHU_BASE_URL=http://127.0.0.1:8090 FEISHU_APP_ID=... FEISHU_APP_SECRET=...
-  feishu-id resolve ada@example.com
+  feishu-id resolve wei.wang@acme.example
   curl http://127.0.0.1:8091/stats      # what was asked of it
   curl http://127.0.0.1:8091/faults     # what can be made to go wrong
 
