@@ -67,22 +67,20 @@ where
     {
         let mut landed = {
             let mut flights = self.inner.lock();
-            match flights.get(&key) {
-                Some(flight) => flight.landed.clone(),
-                None => {
-                    let (tx, rx) = watch::channel(None);
-                    let task =
-                        tokio::spawn(fly(Arc::downgrade(&self.inner), key.clone(), load(), tx));
-                    // The task cannot forget the flight before it is known: it needs this lock.
-                    flights.insert(
-                        key,
-                        Flight {
-                            landed: rx.clone(),
-                            _task: AbortOnDropHandle::new(task),
-                        },
-                    );
-                    rx
-                }
+            if let Some(flight) = flights.get(&key) {
+                flight.landed.clone()
+            } else {
+                let (tx, rx) = watch::channel(None);
+                let task = tokio::spawn(fly(Arc::downgrade(&self.inner), key.clone(), load(), tx));
+                // The task cannot forget the flight before it is known: it needs this lock.
+                flights.insert(
+                    key,
+                    Flight {
+                        landed: rx.clone(),
+                        _task: AbortOnDropHandle::new(task),
+                    },
+                );
+                rx
             }
         };
         async move {

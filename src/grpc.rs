@@ -77,17 +77,18 @@ impl Identity {
         request: ResolveUserIdsRequest,
         deadline: Deadline,
         when_full: WhenFull,
-    ) -> Result<ResolveUserIdsResponse, status::Rejection> {
+    ) -> Result<ResolveUserIdsResponse, Box<status::Rejection>> {
         let tenant = self.resolver.name_of(&request.tenant).to_owned();
         let parsed = convert::request(&request, self.limits.max_identifiers, deadline, when_full)
-            .map_err(|rejection| rejection.of_tenant(&tenant))?;
+            .map_err(|rejection| Box::new(rejection.of_tenant(&tenant)))?;
         let resolutions = self
             .resolver
             .resolve(parsed)
             .await
-            .map_err(|failure| status::Rejection::from(failure).of_tenant(&tenant))?;
+            .map_err(|failure| Box::new(status::Rejection::from(failure).of_tenant(&tenant)))?;
         if let Some(failure) = convert::common_failure(&resolutions) {
-            return Err(status::Rejection::from(failure.clone()).of_tenant(&tenant));
+            let rejection = status::Rejection::from(failure.clone());
+            return Err(Box::new(rejection.of_tenant(&tenant)));
         }
         Ok(convert::response(request.identifiers, resolutions))
     }
@@ -102,7 +103,8 @@ impl IdentityService for Identity {
         let deadline = deadline(&request).unwrap_or_else(|| Deadline::after(DEFAULT_DEADLINE));
         let response = self
             .resolve(request.into_inner(), deadline, WhenFull::Shed)
-            .await?;
+            .await
+            .map_err(|rejection| Status::from(*rejection))?;
         let is_small = response.resolutions.len() < COMPRESS_FROM;
         let mut response = Response::new(response);
         if is_small {

@@ -9,7 +9,7 @@ mod judge;
 
 use std::{
     collections::{BTreeMap, HashSet},
-    sync::atomic::AtomicBool,
+    sync::Mutex,
     time::{Duration, SystemTime},
 };
 
@@ -33,9 +33,9 @@ pub struct Resolver {
 /// One tenant: nothing in it is shared with another.
 pub struct Tenant {
     batcher: Batcher,
-    /// Whether the tenant has given an ID of this kind yet: until then a missing one is checked.
-    user_id_granted: AtomicBool,
-    union_id_granted: AtomicBool,
+    /// When the tenant last gave an ID of each kind that needs a scope: one that seems missing is
+    /// checked unless that was a moment ago, because scopes can be taken away at any time.
+    given: Mutex<BTreeMap<UserIdType, Instant>>,
 }
 
 /// What to resolve.
@@ -165,17 +165,7 @@ impl Tenant {
     pub fn new(batcher: Batcher) -> Self {
         Self {
             batcher,
-            user_id_granted: AtomicBool::new(false),
-            union_id_granted: AtomicBool::new(false),
-        }
-    }
-
-    /// Whether an ID of this kind has been given yet. The open ID needs no scope of its own.
-    fn granted(&self, kind: UserIdType) -> Option<&AtomicBool> {
-        match kind {
-            UserIdType::UserId => Some(&self.user_id_granted),
-            UserIdType::UnionId => Some(&self.union_id_granted),
-            UserIdType::OpenId => None,
+            given: Mutex::default(),
         }
     }
 }

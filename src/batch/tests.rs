@@ -1,5 +1,5 @@
 //! Packing, splitting and deadlines against a directory made for the test.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use std::sync::Mutex;
 

@@ -1,7 +1,7 @@
 //! The tenant access token: one request for it at a time, however many callers wait; refreshed
 //! ahead while it is in use; dropped when Feishu rejects it. Knows neither HTTP nor lookups.
 //!
-//! Facts it builds on (Feishu's page "tenant_access_token_internal", read 2026-11-23): a token
+//! Facts it builds on (Feishu's page `tenant_access_token_internal`, read 2026-11-23): a token
 //! lives at most 2 h; while it has 30 min or more left, asking gives the same token again; below
 //! that a new one, and both are valid to their own end.
 
@@ -24,11 +24,11 @@ use crate::{
 };
 
 /// Asking earlier than this before the end gives the same token again.
-const RENEWABLE: Duration = Duration::from_secs(30 * 60);
+const RENEWABLE: Duration = Duration::from_mins(30);
 /// A refresh begins at least this long before the end, so that a failed one can be tried again.
-const LATEST_REFRESH: Duration = Duration::from_secs(10 * 60);
+const LATEST_REFRESH: Duration = Duration::from_mins(10);
 /// Longest life that is believed. Feishu's is 2 h.
-const LONGEST_LIFE: Duration = Duration::from_secs(24 * 3600);
+const LONGEST_LIFE: Duration = Duration::from_hours(24);
 /// How long refused credentials are remembered, so that callers do not hammer: mending them takes
 /// a person longer than this.
 const REFUSED_CREDENTIALS: Duration = Duration::from_secs(10);

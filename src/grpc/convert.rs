@@ -22,7 +22,7 @@ pub(super) fn request(
     max_identifiers: usize,
     deadline: Deadline,
     when_full: WhenFull,
-) -> Result<ResolveRequest, Rejection> {
+) -> Result<ResolveRequest, Box<Rejection>> {
     let mut violations = Vec::new();
     let count = request.identifiers.len();
     if count == 0 || count > max_identifiers {
@@ -61,7 +61,7 @@ pub(super) fn request(
         }
     };
     if !violations.is_empty() {
-        return Err(Rejection::violations(violations));
+        return Err(Box::new(Rejection::violations(violations)));
     }
     Ok(ResolveRequest {
         tenant: request.tenant.clone(),
@@ -91,15 +91,16 @@ pub(super) fn response(
 ///
 /// A kind of ID that is not granted stays with its items, because Feishu did answer.
 pub(super) fn common_failure(resolutions: &[Resolution]) -> Option<&Failure> {
-    let failure = |resolution| match resolution {
-        &Resolution::Failed(ref failure) if failure.reason != Reason::IdKindNotGranted => {
-            Some(failure)
-        }
-        _ => None,
-    };
     let first = failure(resolutions.first()?)?;
     let is_alike = |resolution| failure(resolution).is_some_and(|f| f.reason == first.reason);
     resolutions.iter().all(is_alike).then_some(first)
+}
+
+fn failure(resolution: &Resolution) -> Option<&Failure> {
+    match resolution {
+        Resolution::Failed(failure) if failure.reason != Reason::IdKindNotGranted => Some(failure),
+        _ => None,
+    }
 }
 
 /// A failure as a message.

@@ -25,7 +25,7 @@ use crate::{
 use super::{Identity, convert, draining, status::Rejection};
 
 /// What a batch without a timeout gets: longer than a unary call, because bulk may wait its turn.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
+const DEFAULT_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The answers to the batches, each as soon as it is complete. Ends with the caller's side, once
 /// what is in flight is answered; with the caller's error; or when the server drains.
@@ -113,13 +113,13 @@ async fn resolve(
     identity: Identity,
     batch: ResolveUserIdsStreamRequest,
     stream_deadline: Option<Deadline>,
-) -> Result<ResolveUserIdsResponse, Rejection> {
+) -> Result<ResolveUserIdsResponse, Box<Rejection>> {
     let timeout = match batch.timeout {
         None => DEFAULT_TIMEOUT,
         Some(timeout) => Duration::try_from(timeout)
             .ok()
             .filter(|timeout| !timeout.is_zero())
-            .ok_or_else(|| Rejection::invalid("timeout", "must be longer than zero"))?,
+            .ok_or_else(|| Box::new(Rejection::invalid("timeout", "must be longer than zero")))?,
     };
     let mut deadline = Deadline::after(timeout);
     if let Some(stream_deadline) = stream_deadline {
@@ -131,7 +131,7 @@ async fn resolve(
 }
 
 /// A crash in one batch is that batch's failure.
-fn crashed() -> Rejection {
+fn crashed() -> Box<Rejection> {
     let message = "this batch could not be worked on: a fault of this server's";
-    Failure::new(Reason::UpstreamInvalidResponse, message).into()
+    Box::new(Failure::new(Reason::UpstreamInvalidResponse, message).into())
 }

@@ -52,7 +52,7 @@ pub struct Failure {
 /// After trouble that is not ours to time: long enough for a hiccup to pass.
 const RETRY_SOON: Duration = Duration::from_secs(1);
 /// After a spent month, which ends at most once an hour for us.
-const RETRY_MONTH: Duration = Duration::from_secs(3600);
+const RETRY_MONTH: Duration = Duration::from_hours(1);
 
 impl Failure {
     /// A failure with nothing but its reason and message.

@@ -1,7 +1,11 @@
 //! What the directory's rows mean, for one kind of ID: found, not found, ambiguous, or a kind of
 //! ID that this app is not given.
 
-use std::{collections::HashMap, sync::atomic::Ordering::Relaxed, time::SystemTime};
+use std::{
+    collections::HashMap,
+    sync::PoisonError,
+    time::{Duration, SystemTime},
+};
 
 use tokio::time::Instant;
 
@@ -12,6 +16,11 @@ use crate::{
 };
 
 use super::{Failure, Tenant};
+
+/// How long one given ID shows that its kind is granted. On a busy tenant nothing is checked; on a
+/// quiet one a person who is not found costs a second call, and a scope that was taken away shows
+/// within a minute.
+const BELIEVED: Duration = Duration::from_mins(1);
 
 /// What one kind of ID is asked for with.
 #[derive(Clone, Copy)]
@@ -99,17 +108,16 @@ impl Tenant {
     }
 
     /// Without its field scope Feishu leaves a kind of ID out of every row, as if it knew nobody.
-    /// Until the tenant has given one ID of this kind, who seems missing is looked up by open ID,
-    /// which needs no such scope.
+    /// Unless the tenant gave an ID of this kind just now, who seems missing is looked up by open
+    /// ID, which needs no such scope.
     async fn check_the_kind(&self, ask: Ask, refused: Vec<Identifier>, verdicts: &mut Verdicts) {
-        let Some(granted) = self.granted(ask.kind) else {
+        // The open ID needs no scope of its own.
+        if ask.kind == UserIdType::OpenId {
             return;
-        };
-        if verdicts.values().any(|v| matches!(v, Verdict::Found(..))) {
-            granted.store(true, Relaxed);
         }
+        let found = verdicts.values().any(|v| matches!(v, Verdict::Found(..)));
         let mut missing = refused;
-        if !granted.load(Relaxed) {
+        if !self.is_given(ask.kind, found) {
             let not_found = |(key, verdict): (&Identifier, &Verdict)| {
                 matches!(verdict, Verdict::NotFound(_)).then(|| key.clone())
             };
@@ -136,6 +144,18 @@ impl Tenant {
                 };
             verdicts.insert(key, there);
         }
+    }
+}
+
+impl Tenant {
+    /// Whether the tenant gives IDs of this kind: it did now, or within the last minute.
+    fn is_given(&self, kind: UserIdType, now: bool) -> bool {
+        // A plain map: a panic under this lock leaves it whole.
+        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        if now {
+            given.insert(kind, Instant::now());
+        }
+        given.get(&kind).is_some_and(|at| at.elapsed() < BELIEVED)
     }
 }
 

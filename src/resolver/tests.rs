@@ -1,5 +1,5 @@
 //! What rows mean, against a directory that the test writes down.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use std::sync::Mutex;
 
@@ -111,16 +111,21 @@ fn ids(resolution: &Resolution) -> Vec<&str> {
     }
 }
 
-fn left() -> Option<PersonStatus> {
-    Some(PersonStatus {
-        resigned: true,
-        ..PersonStatus::default()
-    })
-}
+const LEFT: Option<PersonStatus> = Some(PersonStatus {
+    frozen: false,
+    resigned: true,
+    activated: false,
+    exited: false,
+    unjoined: false,
+});
 
-fn stays() -> Option<PersonStatus> {
-    Some(PersonStatus::default())
-}
+const STAYS: Option<PersonStatus> = Some(PersonStatus {
+    frozen: false,
+    resigned: false,
+    activated: true,
+    exited: false,
+    unjoined: false,
+});
 
 #[tokio::test(start_paused = true)]
 async fn the_same_person_twice_is_asked_for_once_and_answered_twice_in_order() {
@@ -155,10 +160,10 @@ async fn the_same_person_twice_is_asked_for_once_and_answered_twice_in_order() {
 async fn who_has_not_left_is_preferred() {
     let bench = bench(|who, _| {
         Ok(match who {
-            "one-stays@x" => vec![("old", left()), ("new", stays()), ("older", left())],
-            "two-stay@x" => vec![("1", stays()), ("2", stays()), ("3", left())],
-            "all-left@x" => vec![("1", left()), ("2", left())],
-            _ => vec![("only", left())],
+            "one-stays@x" => vec![("old", LEFT), ("new", STAYS), ("older", LEFT)],
+            "two-stay@x" => vec![("1", STAYS), ("2", STAYS), ("3", LEFT)],
+            "all-left@x" => vec![("1", LEFT), ("2", LEFT)],
+            _ => vec![("only", LEFT)],
         })
     });
     let who = ["one-stays@x", "two-stay@x", "all-left@x", "only-left@x"];
@@ -208,6 +213,9 @@ async fn a_missing_id_is_checked_until_the_tenant_has_given_one() {
     assert_eq!(bench.calls(), 4, "no check once an ID was given");
     bench.ask(&["nobody@x"], &[UserIdType::OpenId], false).await;
     assert_eq!(bench.calls(), 5, "the open ID needs no check");
+    tokio::time::advance(Duration::from_mins(1)).await;
+    bench.ask(&["nobody@x"], &[], false).await;
+    assert_eq!(bench.calls(), 7, "the scope may have been taken away since");
 }
 
 #[tokio::test(start_paused = true)]

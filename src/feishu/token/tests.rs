@@ -8,12 +8,14 @@ use tokio::time::{advance, sleep};
 
 use super::*;
 
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
+
+type Answer = fn(usize) -> Result<(String, Duration), Kind>;
 
 /// Gives `t-1`, `t-2`, … after 50 ms, or what the test says.
 struct Source {
     fetches: AtomicUsize,
-    answer: Mutex<fn(usize) -> Result<(String, Duration), Kind>>,
+    answer: Mutex<Answer>,
 }
 
 impl Source {
@@ -24,7 +26,7 @@ impl Source {
         })
     }
 
-    fn answers(&self, answer: fn(usize) -> Result<(String, Duration), Kind>) {
+    fn answers(&self, answer: Answer) {
         *self.answer.lock().unwrap() = answer;
     }
 
