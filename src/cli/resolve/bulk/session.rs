@@ -67,7 +67,11 @@ where
         // while the call is still opening.
         let mut opening = Box::pin(client.resolve_user_ids_stream(requests));
         let mut answers: Option<Answers> = None;
-        let mut silent_until = Instant::now() + TIMEOUT_OF_FEW + SILENCE;
+        let waits = self
+            .pending
+            .iter()
+            .map(|(id, pending)| timeout_of(*id, &pending.batch));
+        let mut silent_until = Instant::now() + waits.max().unwrap_or(TIMEOUT_OF_FEW) + SILENCE;
         while !(self.input_ended && self.pending.is_empty()) {
             tokio::select! {
                 opened = &mut opening, if answers.is_none() => match opened {
@@ -76,7 +80,8 @@ where
                 },
                 read = self.input.recv(), if !self.input_ended && self.pending.len() < IN_FLIGHT => {
                     if let Some(Ok(batch)) = read {
-                        silent_until = Instant::now() + timeout_of(&batch) + SILENCE;
+                        let wait = timeout_of(self.next_id, &batch) + SILENCE;
+                        silent_until = silent_until.max(Instant::now() + wait);
                         self.add(sender.as_ref(), batch);
                     } else {
                         // Bad input ends the reading; what was good before it is still answered.
@@ -115,7 +120,7 @@ where
     }
 
     fn request(&self, batch_id: u64, batch: &Batch) -> ResolveUserIdsStreamRequest {
-        let timeout = timeout_of(batch);
+        let timeout = timeout_of(batch_id, batch);
         ResolveUserIdsStreamRequest {
             batch_id,
             request: Some(ResolveUserIdsRequest {
@@ -156,8 +161,9 @@ fn send(sender: &Sender, request: ResolveUserIdsStreamRequest) {
     let _ = sender.try_send(request);
 }
 
-fn timeout_of(batch: &Batch) -> Duration {
-    if batch.rows.len() <= FEW {
+/// Only a run's first batch can be all of it; a short one later is the rest of many.
+fn timeout_of(id: u64, batch: &Batch) -> Duration {
+    if id == 0 && batch.rows.len() <= FEW {
         TIMEOUT_OF_FEW
     } else {
         TIMEOUT

@@ -28,7 +28,7 @@ impl<W: Write> Tables<W> {
     /// One table for each batch.
     pub(super) fn write(&mut self, answers: &[Resolution]) -> io::Result<()> {
         let mut table = Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+        table.load_style(presets::NOTHING);
         let kinds = self.kinds.iter().map(|kind| column_name(*kind));
         let header = ["identifier", "outcome"].into_iter().chain(kinds);
         table.set_header(header.chain(["note"]));
