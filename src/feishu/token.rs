@@ -319,13 +319,16 @@ impl Token {
     fn new(fetched: FetchedToken, asked_at: Instant, random: f64) -> Self {
         let life = fetched.expires_in.min(LONGEST_LIFE);
         let (earliest, latest) = if life > RENEWABLE {
-            (life - RENEWABLE, life - LATEST_REFRESH)
+            (
+                life.saturating_sub(RENEWABLE),
+                life.saturating_sub(LATEST_REFRESH),
+            )
         } else {
             (life.mul_f64(2.0 / 3.0), life.mul_f64(0.95))
         };
         Self {
             value: fetched.value,
-            refresh_at: asked_at + earliest + (latest - earliest).mul_f64(random),
+            refresh_at: asked_at + earliest + latest.saturating_sub(earliest).mul_f64(random),
             expires_at: asked_at + life,
         }
     }

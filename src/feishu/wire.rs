@@ -1,7 +1,7 @@
 //! Feishu's JSON: nothing of it leaves `feishu`. Every field is optional, because a field that
 //! Feishu leaves out must not make the rest of an answer unreadable.
 //!
-//! Shapes: Feishu's reference pages "tenant_access_token_internal" and "batch_get_id", and the
+//! Shapes: Feishu's reference pages `tenant_access_token_internal` and `batch_get_id`, and the
 //! official SDKs' models (all read 2026-11-23).
 
 use std::collections::{HashMap, HashSet};
@@ -119,11 +119,7 @@ struct Row {
 #[derive(Deserialize)]
 #[serde(default)]
 #[derive(Default)]
-#[expect(
-    clippy::struct_excessive_bools,
-    clippy::struct_field_names,
-    reason = "Feishu's shape"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "Feishu's shape")]
 struct Status {
     is_frozen: bool,
     is_resigned: bool,
@@ -232,7 +228,7 @@ pub(super) fn is_plain(text: &str, longest: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
+    #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
     use super::*;
     use crate::{directory::LookupScope, identity::UserIdType};

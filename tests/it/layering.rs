@@ -1,5 +1,4 @@
 //! Who may import whom, as ARCHITECTURE.md draws it: read from the `crate::` paths of the sources.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},

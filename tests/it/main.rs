@@ -1,4 +1,9 @@
 //! The one integration binary: a file a theme.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that panics fails, which is what it is for"
+)]
 
 mod cli;
 mod layering;

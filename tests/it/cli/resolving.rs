@@ -15,7 +15,8 @@ use super::{
 };
 
 fn people(count: usize) -> String {
-    (0..count).map(|n| format!("p{n}@example.com\n")).collect()
+    let lines: Vec<_> = (0..count).map(|n| format!("p{n}@example.com\n")).collect();
+    lines.concat()
 }
 
 #[test]
@@ -89,16 +90,16 @@ fn order_is_kept_where_answers_overtake_one_another() {
     ];
     let told = run_with_input(&args, input.as_bytes());
     assert_eq!(told.code, Some(0), "{}", told.stderr);
-    let got: String = told
+    let got: Vec<String> = told
         .stdout
         .lines()
         .map(|line| {
             let json: serde_json::Value = serde_json::from_str(line).unwrap();
             assert_eq!(json["outcome"], "OUTCOME_RESOLVED");
-            format!("{}\n", json["identifier"]["email"].as_str().unwrap())
+            json["identifier"]["email"].as_str().unwrap().to_owned()
         })
         .collect();
-    assert_eq!(got, input);
+    assert_eq!(got, input.lines().collect::<Vec<_>>());
     assert_eq!(server.seen.batches.load(Ordering::SeqCst), 7);
     assert_eq!(server.seen.largest_batch.load(Ordering::SeqCst), 1000);
 }
