@@ -9,3 +9,4 @@ mod cli;
 mod layering;
 mod sandbox;
 mod server;
+mod service;

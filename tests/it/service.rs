@@ -1,0 +1,8 @@
+//! The whole way, from a gRPC client to the simulated Feishu over HTTP: what callers see of what
+//! Feishu does.
+
+mod harness;
+mod rows;
+mod stream;
+mod token;
+mod trouble;
