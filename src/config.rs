@@ -8,7 +8,6 @@ mod drain;
 mod effective;
 mod error;
 mod grpc;
-mod http;
 mod layers;
 mod quota;
 mod reader;
@@ -22,7 +21,6 @@ pub use drain::DrainConfig;
 pub use effective::Effective;
 pub use error::{ConfigError, ConfigErrors, Origin};
 pub use grpc::GrpcConfig;
-pub use http::HttpConfig;
 pub use quota::QuotaConfig;
 pub use tenants::TenantConfig;
 pub use upstream::UpstreamConfig;
@@ -35,8 +33,6 @@ use reader::Reader;
 pub struct Config {
     /// The gRPC listener and what a caller may ask of it.
     pub grpc: GrpcConfig,
-    /// The HTTP listener.
-    pub http: HttpConfig,
     /// The tenants by name; empty if none is configured.
     pub tenants: Vec<TenantConfig>,
     /// How Feishu is called.
@@ -97,7 +93,6 @@ impl Config {
         let mut reader = Reader::new(Layers::collect(sources));
         let config = Self {
             grpc: GrpcConfig::read(&mut reader),
-            http: HttpConfig::read(&mut reader),
             upstream: UpstreamConfig::read(&mut reader),
             quota: QuotaConfig::read(&mut reader),
             drain: DrainConfig::read(&mut reader),

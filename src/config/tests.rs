@@ -84,7 +84,6 @@ fn nothing_given_means_the_defaults() {
     assert_eq!(config.grpc.listen.to_string(), "127.0.0.1:50051");
     assert_eq!(config.grpc.health_listen, None);
     assert_eq!(config.grpc.max_identifiers, 1000);
-    assert_eq!(config.http.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(config.upstream.timeout, Duration::from_secs(5));
     assert_eq!(
         (config.quota.per_second, config.quota.per_minute),

@@ -24,7 +24,7 @@ async fn run(
     batches: Vec<ResolveUserIdsStreamRequest>,
 ) -> BTreeMap<u64, Answer> {
     let mut request = Request::new(tokio_stream::iter(batches));
-    request.set_timeout(Duration::from_secs(60));
+    request.set_timeout(Duration::from_mins(1));
     let mut answers = service
         .client()
         .resolve_user_ids_stream(request)

@@ -10,8 +10,9 @@ use tonic_types::StatusExt as _;
 
 use super::harness::{Service, outcomes, people, reason, request};
 
-#[tokio::test]
-async fn every_trouble_has_its_code_reason_and_advice_and_ends_with_its_cause() {
+/// The sandbox's switches for a trouble; the status code, how the reason begins, and a piece of the
+/// message that callers get.
+fn troubles() -> Vec<(Value, Code, &'static str, &'static str)> {
     use Code::{FailedPrecondition, ResourceExhausted, Unavailable};
     let fault = |kind: &str| json!({"fault": kind, "fault_endpoint": "batch_get_id"});
     let code =
@@ -20,8 +21,7 @@ async fn every_trouble_has_its_code_reason_and_advice_and_ends_with_its_cause() 
         json!({"fault": "status", "fault_status": status, "fault_body": body,
                "fault_endpoint": "batch_get_id"})
     };
-    let service = Service::start().await;
-    let table: Vec<(Value, Code, &str, &str)> = vec![
+    vec![
         (fault("truncated_json"), Unavailable, "UPSTREAM_", ""),
         (
             fault("oversized_body"),
@@ -96,8 +96,13 @@ async fn every_trouble_has_its_code_reason_and_advice_and_ends_with_its_cause() 
             "SCOPE_MISSING",
             "contact:user.id:readonly",
         ),
-    ];
-    for (switches, code, reason_start, advice) in table {
+    ]
+}
+
+#[tokio::test]
+async fn every_trouble_has_its_code_reason_and_advice_and_ends_with_its_cause() {
+    let service = Service::start().await;
+    for (switches, code, reason_start, advice) in troubles() {
         service.faults(switches.clone()).await;
         let status = service.ask(people(0..1)).await.unwrap_err();
         assert_eq!(status.code(), code, "{switches}: {status:?}");
@@ -114,7 +119,7 @@ async fn every_trouble_has_its_code_reason_and_advice_and_ends_with_its_cause() 
         let pushback = status.metadata().get("grpc-retry-pushback-ms").unwrap();
         let retries = status.get_details_retry_info().is_some();
         assert_eq!(retries, pushback != "-1", "{switches}");
-        assert_eq!(retries, code != FailedPrecondition, "{switches}");
+        assert_eq!(retries, code != Code::FailedPrecondition, "{switches}");
         service
             .faults(
                 json!({"fault": "none", "quota_month_spent": false, "app_disabled": false,
