@@ -105,8 +105,6 @@ fn every_key_can_be_set_in_the_file() {
         keepalive_interval = "4s"
         keepalive_timeout = "5s"
         insecure = true
-        [http]
-        listen = "127.0.0.1:3"
         [upstream]
         connect_timeout = "500ms"
         timeout = "1s"
