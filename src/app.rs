@@ -110,7 +110,7 @@ pub async fn serve(config: Config, options: ServeOptions) -> Result<(), AppError
     let serving = server::serve(grpc, routes, settings.clone(), shutdown.clone());
     let probes = match probes {
         Some(listener) => {
-            let routes = Routes::new(HealthServer::new(health_service));
+            let routes = Routes::new(health_server(health_service));
             server::serve(listener, routes, settings, shutdown.clone())
                 .map(drop)
                 .boxed()
@@ -173,10 +173,16 @@ fn routes(config: &Config, health: HealthService, shutdown: &Shutdown) -> Result
     let (v1, v1alpha) = reflection::services().map_err(AppError::Reflection)?;
     Ok(
         Routes::new(Identity::server(resolver, limits, shutdown.clone()))
-            .add_service(HealthServer::new(health))
+            .add_service(health_server(health))
             .add_service(v1)
             .add_service(v1alpha),
     )
+}
+
+fn health_server(health: HealthService) -> HealthServer<HealthService> {
+    /// Longest request, in bytes: it holds one name.
+    const MAX_REQUEST_BYTES: usize = 4096;
+    HealthServer::new(health).max_decoding_message_size(MAX_REQUEST_BYTES)
 }
 
 fn resolver(config: &Config) -> Result<Resolver, AppError> {
