@@ -123,6 +123,11 @@ impl Batcher {
         lookups
     }
 
+    /// The page where the directory's scope is requested, if there is one.
+    pub fn scope_page(&self, scope: &str) -> Option<String> {
+        self.directory.scope_page(scope)
+    }
+
     async fn room(
         &self,
         keys: usize,

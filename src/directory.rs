@@ -23,6 +23,11 @@ pub trait Directory: Send + Sync + 'static {
         &'a self,
         batch: &'a LookupBatch,
     ) -> BoxFuture<'a, Result<LookupAnswer, DirectoryError>>;
+
+    /// The page where this scope is requested, if there is one.
+    fn scope_page(&self, _scope: &str) -> Option<String> {
+        None
+    }
 }
 
 /// What a whole call has in common: keys of different scopes cannot share a call.

@@ -101,8 +101,14 @@ impl Feishu {
                 })
             }
             Err(error) => {
-                if error.kind == Kind::TokenRejected {
-                    self.tokens.rejected(&token, &error);
+                match error.kind {
+                    Kind::TokenRejected => self.tokens.rejected(&token, &error),
+                    // Feishu looks at these only once it has taken the token.
+                    Kind::ScopeMissing { .. }
+                    | Kind::ContentRefused { .. }
+                    | Kind::IdKindRefused
+                    | Kind::MonthlyQuotaSpent => self.tokens.accepted(&token),
+                    _ => {}
                 }
                 Err(error)
             }
@@ -116,6 +122,11 @@ impl Directory for Feishu {
         batch: &'a LookupBatch,
     ) -> BoxFuture<'a, Result<LookupAnswer, DirectoryError>> {
         self.ask(batch).boxed()
+    }
+
+    fn scope_page(&self, scope: &str) -> Option<String> {
+        self.api
+            .app_page(&format!("auth?q={scope}&op_from=openapi&token_type=tenant"))
     }
 }
 
@@ -154,7 +165,7 @@ impl Api {
             log_id.filter(|id| wire::is_plain(id, 128))
         });
         if envelope.code != 0 {
-            return Err(error::from_code(
+            let mut error = error::from_code(
                 envelope.code,
                 Context {
                     batch,
@@ -163,13 +174,25 @@ impl Api {
                     retry_after,
                     is_server_error: status.is_server_error(),
                 },
-            ));
+            );
+            // Feishu itself links to a page for missing scopes alone.
+            if matches!(error.kind, Kind::BadCredentials | Kind::AppUnavailable) {
+                error.help_url = error.help_url.or_else(|| self.app_page("baseinfo"));
+            }
+            return Err(error);
         }
         if !status.is_success() {
             return Err(error::not_json(status, log_id, "contradicts its own body"));
         }
         serde_json::from_value(envelope.rest)
             .map_err(|_| error::not_json(status, log_id, "has another shape than documented"))
+    }
+
+    /// A page of the app's in the developer console, which lives beside the API.
+    fn app_page(&self, page: &str) -> Option<String> {
+        let Self { settings, .. } = self;
+        wire::is_plain(&settings.app_id, 128)
+            .then(|| format!("{}/app/{}/{page}", settings.base_url, settings.app_id))
     }
 
     async fn body(

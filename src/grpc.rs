@@ -81,12 +81,11 @@ impl Identity {
         let tenant = self.resolver.name_of(&request.tenant).to_owned();
         let parsed = convert::request(&request, self.limits.max_identifiers, deadline, when_full)
             .map_err(|rejection| Box::new(rejection.of_tenant(&tenant)))?;
-        let resolutions = self
-            .resolver
-            .resolve(parsed)
-            .await
-            .map_err(|failure| Box::new(status::Rejection::from(failure).of_tenant(&tenant)))?;
+        let resolutions = self.resolver.resolve(parsed).await.map_err(|failure| {
+            Box::new(status::Rejection::about_tenant(failure).of_tenant(&tenant))
+        })?;
         if let Some(failure) = convert::common_failure(&resolutions) {
+            tracing::info!(reason = ?failure.reason, tenant, "a request failed: {failure}");
             let rejection = status::Rejection::from(failure.clone());
             return Err(Box::new(rejection.of_tenant(&tenant)));
         }

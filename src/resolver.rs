@@ -9,7 +9,6 @@ mod judge;
 
 use std::{
     collections::{BTreeMap, HashSet},
-    sync::Mutex,
     time::{Duration, SystemTime},
 };
 
@@ -33,9 +32,6 @@ pub struct Resolver {
 /// One tenant: nothing in it is shared with another.
 pub struct Tenant {
     batcher: Batcher,
-    /// When the tenant last gave an ID of each kind that needs a scope: one that seems missing is
-    /// checked unless that was a moment ago, because scopes can be taken away at any time.
-    given: Mutex<BTreeMap<UserIdType, Instant>>,
 }
 
 /// What to resolve.
@@ -163,10 +159,12 @@ impl Resolver {
 impl Tenant {
     /// A tenant behind this batcher.
     pub fn new(batcher: Batcher) -> Self {
-        Self {
-            batcher,
-            given: Mutex::default(),
-        }
+        Self { batcher }
+    }
+
+    /// Where the field scope for this kind of ID is requested.
+    fn scope_page(&self, kind: UserIdType) -> Option<String> {
+        self.batcher.scope_page(failure::field_scope(kind)?)
     }
 }
 

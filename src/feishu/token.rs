@@ -32,6 +32,8 @@ const LONGEST_LIFE: Duration = Duration::from_hours(24);
 /// How long refused credentials are remembered, so that callers do not hammer: mending them takes
 /// a person longer than this.
 const REFUSED_CREDENTIALS: Duration = Duration::from_secs(10);
+/// A token rejected after this long was a good one: no reason to think ill of the next.
+const GOOD_FOR_A_WHILE: Duration = Duration::from_secs(30);
 /// How long any other failure is remembered.
 const FAILURE: Backoff = Backoff {
     first: Duration::from_millis(500),
@@ -55,6 +57,7 @@ pub struct FetchedToken {
 /// A token in use.
 pub struct Token {
     value: SecretString,
+    asked_at: Instant,
     /// From here on it is refreshed when used.
     refresh_at: Instant,
     /// Counted from before it was asked for, so never too late.
@@ -184,6 +187,9 @@ impl Tokens {
         }
         state.current = None;
         state.rejected = Some(token.clone());
+        if token.asked_at.elapsed() >= GOOD_FOR_A_WHILE {
+            state.rejections = 0;
+        }
         state.rejections = state.rejections.saturating_add(1);
         if state.rejections > 1 {
             // The one before this was rejected too: a third would fare no better just now.
@@ -328,6 +334,7 @@ impl Token {
         };
         Self {
             value: fetched.value,
+            asked_at,
             refresh_at: asked_at + earliest + latest.saturating_sub(earliest).mul_f64(random),
             expires_at: asked_at + life,
         }

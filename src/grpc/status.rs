@@ -47,6 +47,18 @@ impl Rejection {
         }
     }
 
+    /// A request that names no tenant there is.
+    pub(super) fn about_tenant(failure: Failure) -> Self {
+        let violations = match failure.reason {
+            Reason::InvalidRequest => vec![("tenant".to_owned(), failure.message.clone())],
+            _ => Vec::new(),
+        };
+        Self {
+            violations,
+            ..failure.into()
+        }
+    }
+
     /// A request that breaks one rule.
     pub(super) fn invalid(field: &str, rule: &str) -> Self {
         Self::violations(vec![(field.to_owned(), rule.to_owned())])

@@ -11,6 +11,7 @@ use futures_util::{
 };
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{Status, Streaming};
+use tracing::{Instrument as _, Span};
 
 use crate::{
     batch::WhenFull,
@@ -38,6 +39,7 @@ pub(super) fn answers(
         most: identity.limits.max_in_flight_batches.max(1),
         identity,
         deadline,
+        span: Span::current(),
         incoming: Incoming::Open(Box::new(batches)),
         in_flight: FuturesUnordered::new(),
     };
@@ -53,6 +55,8 @@ struct Batches {
     deadline: Option<Deadline>,
     most: usize,
     incoming: Incoming,
+    /// The stream's, with the caller's request ID: its batches log inside it too.
+    span: Span,
     /// Each in a task of its own, so that calls go on while the caller is slow to take answers;
     /// dropped with the stream.
     in_flight: FuturesUnordered<BoxFuture<'static, ResolveUserIdsStreamResponse>>,
@@ -97,7 +101,7 @@ impl Batches {
     fn start(&mut self, batch: ResolveUserIdsStreamRequest) {
         let batch_id = batch.batch_id;
         let work = resolve(self.identity.clone(), batch, self.deadline);
-        let task = AbortOnDropHandle::new(tokio::spawn(work));
+        let task = AbortOnDropHandle::new(tokio::spawn(work.instrument(self.span.clone())));
         let answer = task.map(move |done| ResolveUserIdsStreamResponse {
             batch_id,
             result: Some(match done.unwrap_or_else(|_| Err(crashed())) {

@@ -89,7 +89,7 @@ impl Gathered {
         let lacking = self
             .missing
             .first()
-            .map(|kind| Failure::id_kind_not_granted(kind.as_str(), None));
+            .map(|kind| Failure::id_kind_not_granted(*kind, None, None));
         let ids: BTreeMap<_, _> = self.people.into_iter().map(|(k, p)| (k, p.id)).collect();
         Resolution::Resolved(Resolved {
             ids,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::{
     batch::LookupError,
     directory::{DirectoryError, DirectoryErrorKind as Kind},
-    identity::InvalidIdentifier,
+    identity::{InvalidIdentifier, UserIdType},
 };
 
 /// The API's reasons; `grpc` gives each its status code.
@@ -73,12 +73,16 @@ impl Failure {
     }
 
     /// The person is there, but this kind of ID is not given.
-    pub(super) fn id_kind_not_granted(kind: &str, log: Option<&DirectoryError>) -> Self {
-        // Feishu names a scope for user_id alone.
-        let scope = match kind {
-            "user_id" => "field scope contact:user.employee_id:readonly",
-            _ => "field scope for it",
-        };
+    pub(super) fn id_kind_not_granted(
+        kind: UserIdType,
+        log: Option<&DirectoryError>,
+        page: Option<String>,
+    ) -> Self {
+        let scope = field_scope(kind).map_or_else(
+            || "field scope for it".to_owned(),
+            |scope| format!("field scope {scope}"),
+        );
+        let kind = kind.as_str();
         let mut failure = Self::new(
             Reason::IdKindNotGranted,
             format!(
@@ -87,9 +91,18 @@ impl Failure {
                  of the app"
             ),
         );
+        failure.help_url = log.and_then(|error| error.help_url.clone()).or(page);
         failure.feishu_code = log.and_then(|error| error.code);
         failure.feishu_log_id = log.and_then(|error| error.log_id.clone());
         failure
+    }
+}
+
+/// The field scope that a kind of ID needs. Feishu names one for `user_id` alone.
+pub(super) fn field_scope(kind: UserIdType) -> Option<&'static str> {
+    match kind {
+        UserIdType::UserId => Some("contact:user.employee_id:readonly"),
+        UserIdType::OpenId | UserIdType::UnionId => None,
     }
 }
 

@@ -1,11 +1,7 @@
 //! What the directory's rows mean, for one kind of ID: found, not found, ambiguous, or a kind of
 //! ID that this app is not given.
 
-use std::{
-    collections::HashMap,
-    sync::PoisonError,
-    time::{Duration, SystemTime},
-};
+use std::{collections::HashMap, time::SystemTime};
 
 use tokio::time::Instant;
 
@@ -16,11 +12,6 @@ use crate::{
 };
 
 use super::{Failure, Tenant};
-
-/// How long one given ID shows that its kind is granted. On a busy tenant nothing is checked; on a
-/// quiet one a person who is not found costs a second call, and a scope that was taken away shows
-/// within a minute.
-const BELIEVED: Duration = Duration::from_mins(1);
 
 /// What one kind of ID is asked for with.
 #[derive(Clone, Copy)]
@@ -56,7 +47,8 @@ impl Tenant {
             if let Err(LookupError::Directory(error)) = &looked
                 && error.kind == Kind::IdKindRefused
             {
-                let failure = Failure::id_kind_not_granted(ask.kind.as_str(), Some(error));
+                let failure =
+                    Failure::id_kind_not_granted(ask.kind, Some(error), self.scope_page(ask.kind));
                 refused_kind.push(key.clone());
                 verdicts.insert(key, Verdict::NotGranted(failure));
                 continue;
@@ -108,8 +100,9 @@ impl Tenant {
     }
 
     /// Without its field scope Feishu leaves a kind of ID out of every row, as if it knew nobody.
-    /// Unless the tenant gave an ID of this kind just now, who seems missing is looked up by open
-    /// ID, which needs no such scope.
+    /// Unless somebody of this very request got an ID of this kind, who seems missing is looked up by
+    /// open ID, which needs no such scope. A scope can be taken away at any time, so what the tenant
+    /// gave earlier proves nothing.
     async fn check_the_kind(&self, ask: Ask, refused: Vec<Identifier>, verdicts: &mut Verdicts) {
         // The open ID needs no scope of its own.
         if ask.kind == UserIdType::OpenId {
@@ -117,7 +110,7 @@ impl Tenant {
         }
         let found = verdicts.values().any(|v| matches!(v, Verdict::Found(..)));
         let mut missing = refused;
-        if !self.is_given(ask.kind, found) {
+        if !found {
             let not_found = |(key, verdict): (&Identifier, &Verdict)| {
                 matches!(verdict, Verdict::NotFound(_)).then(|| key.clone())
             };
@@ -129,33 +122,20 @@ impl Tenant {
             ..ask
         };
         for (key, looked) in self.look_up(by_open_id, missing).await {
-            let there =
-                match verdict(looked) {
-                    Verdict::Found(..) | Verdict::Ambiguous(..) => {
-                        let known = match verdicts.get(&key) {
-                            Some(Verdict::NotGranted(failure)) => Some(failure.clone()),
-                            _ => None,
-                        };
-                        Verdict::NotGranted(known.unwrap_or_else(|| {
-                            Failure::id_kind_not_granted(ask.kind.as_str(), None)
-                        }))
-                    }
-                    other => other,
-                };
+            let there = match verdict(looked) {
+                Verdict::Found(..) | Verdict::Ambiguous(..) => {
+                    let known = match verdicts.get(&key) {
+                        Some(Verdict::NotGranted(failure)) => Some(failure.clone()),
+                        _ => None,
+                    };
+                    Verdict::NotGranted(known.unwrap_or_else(|| {
+                        Failure::id_kind_not_granted(ask.kind, None, self.scope_page(ask.kind))
+                    }))
+                }
+                other => other,
+            };
             verdicts.insert(key, there);
         }
-    }
-}
-
-impl Tenant {
-    /// Whether the tenant gives IDs of this kind: it did now, or within the last minute.
-    fn is_given(&self, kind: UserIdType, now: bool) -> bool {
-        // A plain map: a panic under this lock leaves it whole.
-        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
-        if now {
-            given.insert(kind, Instant::now());
-        }
-        given.get(&kind).is_some_and(|at| at.elapsed() < BELIEVED)
     }
 }
 

@@ -64,7 +64,7 @@ fn parse(bytes: &[u8]) -> Result<Tenants, Problem> {
     let mut reader = ::csv::ReaderBuilder::new()
         // The count of fields is checked here, with the line and in the words of the rest.
         .flexible(true)
-        .trim(::csv::Trim::All)
+        .trim(::csv::Trim::Headers)
         .from_reader(text.as_bytes());
     let header = reader.headers().map_err(|error| (1, error.to_string()))?;
     let columns = Columns::read(header).map_err(|problem| (1, problem))?;
@@ -75,6 +75,10 @@ fn parse(bytes: &[u8]) -> Result<Tenants, Problem> {
             (line, error.to_string())
         })?;
         let line = line_of(text, &record);
+        if record.iter().any(|field| field.contains(['\n', '\r'])) {
+            let problem = "a field goes over several lines: is its quote closed?";
+            return Err((line, problem.to_owned()));
+        }
         let row = columns.row(&record).and_then(|row| rows.add(row, line));
         row.map_err(|problem| (line, problem))?;
     }
@@ -143,6 +147,7 @@ impl Columns {
             place
                 .and_then(|place| record.get(place))
                 .unwrap_or_default()
+                .trim()
         };
         let tenant = tenant(field("tenant"))?;
         let person = Person {

@@ -70,6 +70,27 @@ pub(super) fn overloaded() -> Status {
     status
 }
 
+/// Gives an answer that is nothing but a bare refusal of the gRPC library's own (an unknown method,
+/// a message that is too long or cannot be read) the `ErrorInfo` that every error here has.
+pub(super) fn explain(headers: &mut HeaderMap) {
+    let Some(bare) = Status::from_header_map(headers) else {
+        return;
+    };
+    let reason = match bare.code() {
+        Code::Unimplemented => "UNKNOWN_METHOD",
+        Code::OutOfRange | Code::ResourceExhausted => "MESSAGE_TOO_LONG",
+        Code::Internal | Code::InvalidArgument => "MALFORMED_MESSAGE",
+        _ => return,
+    };
+    if !bare.details().is_empty() {
+        return;
+    }
+    let explained = with_reason(bare.code(), reason, bare.message());
+    for (name, value) in &trailers(&explained) {
+        headers.insert(name, value.clone());
+    }
+}
+
 /// A whole answer that is nothing but this status.
 pub(super) fn response<B: Default>(status: &Status) -> Response<B> {
     let mut response = Response::new(B::default());

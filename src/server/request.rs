@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 use hyper::body::Incoming;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout_at,
+    time::{Instant, timeout_at},
 };
 use tonic::{Status, body::Body, codegen::Service as _, service::Routes};
 use tracing::Instrument as _;
@@ -107,10 +107,22 @@ impl Shared {
         let span = request_id.as_ref().map_or_else(tracing::Span::none, |id| {
             tracing::info_span!("request", id = id.as_str())
         });
-        let mut response = match self.serve(request).instrument(span).await {
-            Ok(response) => response,
+        let path = request.uri().path().to_owned();
+        let began = Instant::now();
+        let mut response = match self.serve(request).instrument(span.clone()).await {
+            Ok(mut response) => {
+                refusal::explain(response.headers_mut());
+                response
+            }
             Err(status) => refusal::response(&status),
         };
+        span.in_scope(|| {
+            // A stream's status comes later, in its trailers.
+            let status = response.headers().get(Status::GRPC_STATUS);
+            let status = status.and_then(|code| code.to_str().ok());
+            let duration_ms = began.elapsed().as_millis();
+            tracing::debug!(path, status, duration_ms, "answered");
+        });
         if let Some(RequestId(id)) = request_id {
             response.headers_mut().insert(X_REQUEST_ID, id);
         }

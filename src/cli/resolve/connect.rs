@@ -39,7 +39,9 @@ pub(super) async fn open(
     }
     let loaded = config.load(Vec::new())?;
     let (mut config, sandbox) = setup::with_tenants(loaded, sandbox).await?;
-    if sandbox.is_none() {
+    if sandbox.is_some() {
+        terminal::say("SIMULATION: these people are the sandbox's, their IDs are worthless");
+    } else {
         config.quota = config.quota.share(QUOTA_PARTS);
     }
     let inside = app::in_process(config)

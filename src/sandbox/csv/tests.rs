@@ -42,7 +42,8 @@ fn whatever_is_wrong_is_said_with_its_line() {
         ("email\n", 1, "nobody"),
         ("", 1, "neither a column"),
         ("email\na@x\n\n\nb\n", 5, "has no @"),
-        ("email\n\"a@x\n\"\nb\n", 4, "has no @"),
+        ("email\n\"a@x\n\"\nb\n", 2, "is its quote closed"),
+        ("email\n\"a@x\n", 2, "is its quote closed"),
         (
             "email,status\na@x,gone\n",
             2,

@@ -63,6 +63,12 @@ async fn one_identifier_that_feishu_refuses_fails_alone() {
 async fn without_its_field_scope_a_kind_of_id_is_failed_and_never_not_found() {
     for refusal in ["omit", "refuse"] {
         let service = Service::start().await;
+        // What was given before proves nothing.
+        let before = service
+            .ask(vec![email("wei.wang@acme.example")])
+            .await
+            .unwrap();
+        assert_eq!(before[0].outcome(), Outcome::Resolved);
         service
             .faults(json!({
                 "scopes_removed": ["contact:user.employee_id:readonly"],
@@ -77,6 +83,7 @@ async fn without_its_field_scope_a_kind_of_id_is_failed_and_never_not_found() {
         assert_eq!(answers[0].outcome(), Outcome::Failed);
         assert_eq!(error.reason(), ErrorReason::IdKindNotGranted);
         assert!(error.message.contains("contact:user.employee_id:readonly"));
+        assert!(error.help_url.contains("contact:user.employee_id:readonly"));
         let both = ResolveUserIdsRequest {
             user_id_types: vec![UserIdType::UserId.into(), UserIdType::OpenId.into()],
             ..request(vec![email("wei.wang@acme.example")])

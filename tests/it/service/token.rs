@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::json;
+use tonic_types::StatusExt as _;
 
 use super::harness::{Service, email, outcomes, people, reason};
 
@@ -71,6 +72,8 @@ async fn a_wrong_secret_is_asked_about_once_and_named_by_tenant() {
             assert_eq!(status.code(), tonic::Code::FailedPrecondition);
             assert_eq!(reason(&status), "BAD_CREDENTIALS");
             assert!(status.message().contains("tenant acme"));
+            let help = status.get_details_help().unwrap();
+            assert!(help.links[0].url.ends_with("/baseinfo"));
             assert!(!format!("{status:?}").contains("not-the-secret"));
         }
     }
@@ -90,4 +93,19 @@ async fn the_same_dead_token_coming_back_is_an_error_and_no_loop() {
         assert_eq!(status.code(), tonic::Code::Unavailable);
     }
     assert!(service.count("token_requests").await <= 4);
+}
+
+#[tokio::test]
+async fn a_token_that_feishu_took_is_good_even_if_the_call_was_refused() {
+    let service = Service::start().await;
+    service.ask(people(0..1)).await.unwrap();
+    service.revoke().await;
+    service
+        .faults(json!({"scopes_removed": ["contact:user.id:readonly"]}))
+        .await;
+    let refused = service.ask(people(0..1)).await.unwrap_err();
+    assert_eq!(reason(&refused), "SCOPE_MISSING");
+    service.faults(json!({"scopes_removed": []})).await;
+    service.revoke().await;
+    service.ask(people(0..1)).await.unwrap();
 }
