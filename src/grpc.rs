@@ -26,8 +26,11 @@ use crate::{
 
 /// What a unary call without a deadline gets. Feishu answers within a second or never.
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(10);
-/// Longest request message, in bytes: 1,000 identifiers of the longest kind are about 270 kB.
-const MAX_REQUEST_BYTES: usize = 4 * 1024 * 1024;
+/// Longest request message, in bytes, for each identifier allowed: the longest e-mail address has
+/// 254, and what is too long is answered rather than refused with the rest.
+const REQUEST_BYTES_AN_IDENTIFIER: usize = 1024;
+/// Longest request message, at least: room for a little nonsense.
+const MIN_REQUEST_BYTES: usize = 1024 * 1024;
 /// Longest response message, in bytes: a request's identifiers come back in it, with their answers.
 const MAX_RESPONSE_BYTES: usize = 16 * 1024 * 1024;
 /// Below this many identifiers compressing costs more than it saves.
@@ -57,6 +60,7 @@ impl Identity {
         limits: Limits,
         shutdown: Shutdown,
     ) -> IdentityServiceServer<Self> {
+        let longest = (limits.max_identifiers * REQUEST_BYTES_AN_IDENTIFIER).max(MIN_REQUEST_BYTES);
         let service = Self {
             resolver,
             limits,
@@ -67,7 +71,7 @@ impl Identity {
             .accept_compressed(CompressionEncoding::Zstd)
             .send_compressed(CompressionEncoding::Gzip)
             .send_compressed(CompressionEncoding::Zstd)
-            .max_decoding_message_size(MAX_REQUEST_BYTES)
+            .max_decoding_message_size(longest)
             .max_encoding_message_size(MAX_RESPONSE_BYTES)
     }
 

@@ -20,10 +20,19 @@ pub(super) fn print(text: &str) -> Result<(), Failure> {
 
 /// What a failed write means for the command.
 pub(super) fn output_failure(error: &io::Error) -> Failure {
-    match error.kind() {
-        io::ErrorKind::BrokenPipe => Failure::ReaderGone,
-        _ => Failure::Usage(format!("cannot write the output: {error}")),
+    if is_broken_pipe(error) {
+        return Failure::ReaderGone;
     }
+    Failure::Usage(format!("cannot write the output: {error}"))
+}
+
+/// Also where the CSV writer has wrapped it.
+fn is_broken_pipe(error: &io::Error) -> bool {
+    let wrapped = error.get_ref().and_then(|inner| inner.downcast_ref());
+    error.kind() == io::ErrorKind::BrokenPipe
+        || wrapped.is_some_and(|error: &csv::Error| {
+            matches!(error.kind(), csv::ErrorKind::Io(io) if io.kind() == io::ErrorKind::BrokenPipe)
+        })
 }
 
 /// An error with its causes, outermost first: each level says only its own part.

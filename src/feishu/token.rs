@@ -143,7 +143,7 @@ struct Slot {
 #[derive(Default)]
 struct State {
     current: Option<Arc<Token>>,
-    /// The last one that Feishu rejected: getting it again must not loop.
+    /// The last one that Feishu rejected: getting it again right away must not loop.
     rejected: Option<Arc<Token>>,
     /// Rejections since a token last worked.
     rejections: u32,
@@ -302,6 +302,9 @@ async fn load(
     };
     let is_rejected = |old: &Arc<Token>| old.expose() == fetched.value.expose_secret();
     if state.rejected.as_ref().is_some_and(is_rejected) {
+        // Once. After the pause it gets another chance: the rejection may have been a fluke, and
+        // Feishu gives no other token while this one has half an hour left.
+        state.rejected = None;
         let error = DirectoryError {
             kind: Kind::Unavailable,
             message: "Feishu gives the same access token again that it rejects".to_owned(),

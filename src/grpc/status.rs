@@ -10,7 +10,7 @@ use crate::resolver::{Failure, Reason};
 use super::convert;
 
 /// The domain of every `ErrorInfo`.
-const DOMAIN: &str = "feishu-id";
+pub(super) const DOMAIN: &str = "feishu-id";
 /// What gRPC clients' own retries obey; `RetryInfo` is for people and programs.
 const PUSHBACK: &str = "grpc-retry-pushback-ms";
 

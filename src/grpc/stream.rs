@@ -2,7 +2,7 @@
 //! buffering. A batch is read only when there is room to work on it, and answers are handed over
 //! only as fast as the caller takes them; what waits, waits in HTTP/2's flow control.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use futures_util::{
     FutureExt as _, Stream, StreamExt as _,
@@ -11,6 +11,7 @@ use futures_util::{
 };
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{Status, Streaming};
+use tonic_types::{ErrorDetails, StatusExt as _};
 use tracing::{Instrument as _, Span};
 
 use crate::{
@@ -23,7 +24,10 @@ use crate::{
     resolver::{Failure, Reason},
 };
 
-use super::{Identity, convert, draining, status::Rejection};
+use super::{
+    Identity, convert, draining,
+    status::{DOMAIN, Rejection},
+};
 
 /// What a batch without a timeout gets: longer than a unary call, because bulk may wait its turn.
 const DEFAULT_TIMEOUT: Duration = Duration::from_mins(1);
@@ -84,7 +88,9 @@ impl Batches {
                         batch = batches.message(), if has_room => match batch {
                             Ok(Some(batch)) => self.start(batch),
                             Ok(None) => self.incoming = Incoming::Ended(Ok(())),
-                            Err(status) => self.incoming = Incoming::Ended(Err(status)),
+                            Err(status) => {
+                                self.incoming = Incoming::Ended(Err(unreadable(&status)));
+                            }
                         },
                     }
                 }
@@ -132,6 +138,12 @@ async fn resolve(
     identity
         .resolve(batch.request.unwrap_or_default(), deadline, WhenFull::Wait)
         .await
+}
+
+/// A message that cannot be read ends the stream, since nobody knows which batch it was.
+fn unreadable(status: &Status) -> Status {
+    let details = ErrorDetails::with_error_info("INVALID_REQUEST", DOMAIN, HashMap::new());
+    Status::with_error_details(status.code(), status.message(), details)
 }
 
 /// A crash in one batch is that batch's failure.

@@ -77,9 +77,11 @@ pub(super) fn explain(headers: &mut HeaderMap) {
         return;
     };
     let reason = match bare.code() {
-        Code::Unimplemented => "UNKNOWN_METHOD",
-        Code::OutOfRange | Code::ResourceExhausted => "MESSAGE_TOO_LONG",
-        Code::Internal | Code::InvalidArgument => "MALFORMED_MESSAGE",
+        Code::Unimplemented
+        | Code::OutOfRange
+        | Code::ResourceExhausted
+        | Code::Internal
+        | Code::InvalidArgument => "INVALID_REQUEST",
         _ => return,
     };
     if !bare.details().is_empty() {

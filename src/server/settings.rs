@@ -35,10 +35,15 @@ pub struct ServerSettings {
     pub max_pending_accept_resets: usize,
     /// Bytes of all header fields of a request: 16 kB leaves room for a token of 4 kB and tracing.
     pub max_header_list_bytes: u32,
-    /// Bytes a client may send ahead on one stream: 256 kB holds any request within the limits, and
-    /// 2.5 MB/s at a round trip of 100 ms.
+    /// Bytes a client may send ahead on one stream: 64 kB is 640 kB/s at a round trip of 100 ms,
+    /// far more identifiers than Feishu's quota answers. Small for the sake of the next setting.
     pub stream_window_bytes: u32,
-    /// The same for the whole connection: 1 MiB, so that one stalled upload cannot stop the others.
+    /// The same for the whole connection: 16 MiB, so that stalled uploads cannot stop the others, and
+    /// for a reason that is not obvious: h2 charges every unread DATA frame under 256 bytes with
+    /// what it lacks, against half of this window, and ends the connection
+    /// (`too_many_data_frames`) when that is spent. A stream of batches that waits, as it should,
+    /// holds up to 64 kB of such frames, 35 bytes each: a charge of 414 kB, so there is room for
+    /// 20 of them. With 256 kB and 1 MiB one such stream lost its connection.
     pub connection_window_bytes: u32,
     /// Bytes of answers kept for one stream whose client reads slowly, beside the message under
     /// way: 64 kB, so at most 13 MB on a connection with all its streams stalled.
@@ -71,8 +76,8 @@ impl Default for ServerSettings {
             max_local_error_resets: 1024,
             max_pending_accept_resets: 20,
             max_header_list_bytes: 16 * 1024,
-            stream_window_bytes: 256 * 1024,
-            connection_window_bytes: 1024 * 1024,
+            stream_window_bytes: 64 * 1024,
+            connection_window_bytes: 16 * 1024 * 1024,
             max_send_buffer_bytes: 64 * 1024,
             max_requests_in_flight: 16_384,
             uncounted_paths: &["/grpc.health.v1.Health/"],

@@ -221,3 +221,32 @@ async fn a_short_life_is_refreshed_in_its_last_third() {
     sleep(Duration::from_millis(100)).await;
     assert_eq!(source.fetches(), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_token_rejected_by_mistake_gets_another_chance() {
+    let source = Source::new();
+    source.answers(|_| Ok(("t-same".to_owned(), 100 * MINUTE)));
+    let tokens = source.tokens();
+    let token = tokens.get().await.unwrap();
+    tokens.rejected(&token, &failure(Kind::TokenRejected));
+    assert!(tokens.get().await.is_err());
+    sleep(FAILURE.first).await;
+    let again = tokens.get().await.unwrap();
+    assert_eq!(again.expose(), "t-same");
+    tokens.accepted(&again);
+    assert_eq!(source.fetches(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_token_that_always_comes_back_is_not_hammered() {
+    let source = Source::new();
+    source.answers(|_| Ok(("t-same".to_owned(), 100 * MINUTE)));
+    let tokens = source.tokens();
+    for _ in 0..600 {
+        if let Ok(token) = tokens.get().await {
+            tokens.rejected(&token, &failure(Kind::TokenRejected));
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert!(source.fetches() < 25, "{} in a minute", source.fetches());
+}

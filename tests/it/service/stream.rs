@@ -124,6 +124,37 @@ async fn a_batchs_own_timeout_ends_it_alone() {
 }
 
 #[tokio::test]
+async fn many_small_batches_are_slowed_and_not_refused() {
+    let service = Service::start_with(|config| {
+        config.quota.per_second = 100_000;
+        config.quota.per_minute = 100_000;
+    })
+    .await;
+    service
+        .faults(json!({"quota_enabled": false, "latency_ms": 2}))
+        .await;
+    // Each in a frame of its own, as fast as they go: far more than is worked on at a time.
+    let batches = futures_util::stream::unfold(0, |n| async move {
+        tokio::task::yield_now().await;
+        (n < 6000).then(|| (batch(n, request(people(0..1))), n + 1))
+    });
+    let mut request = Request::new(batches);
+    request.set_timeout(Duration::from_mins(1));
+    let mut answers = service
+        .client()
+        .resolve_user_ids_stream(request)
+        .await
+        .unwrap()
+        .into_inner();
+    let mut told = 0;
+    while let Some(answer) = answers.message().await.unwrap() {
+        assert!(answer.result.is_some());
+        told += 1;
+    }
+    assert_eq!(told, 6000);
+}
+
+#[tokio::test]
 async fn a_caller_that_does_not_read_answers_is_not_read_from() {
     let service = Service::start().await;
     service.faults(json!({"quota_enabled": false})).await;

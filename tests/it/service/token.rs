@@ -109,3 +109,17 @@ async fn a_token_that_feishu_took_is_good_even_if_the_call_was_refused() {
     service.revoke().await;
     service.ask(people(0..1)).await.unwrap();
 }
+
+#[tokio::test]
+async fn one_rejection_by_mistake_passes_within_a_moment() {
+    let service = Service::start().await;
+    service.ask(people(0..1)).await.unwrap();
+    let mistake = json!({"fault": "code", "fault_code": 99_991_663, "fault_next": 1,
+                         "fault_endpoint": "batch_get_id"});
+    service.faults(mistake).await;
+    let began = tokio::time::Instant::now();
+    while service.ask(people(0..1)).await.is_err() {
+        assert!(began.elapsed() < Duration::from_secs(5), "still out");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
