@@ -1,7 +1,7 @@
 //! `grpc.health.v1.Health` by its canonical protocol: passive, latched at a drain. Knows no other
 //! service; built by `app`, which says when everything is up.
 
-use std::{collections::HashMap, pin::Pin, sync::Arc};
+use std::{collections::HashMap, pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{Stream, StreamExt as _, stream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -207,7 +207,11 @@ fn response(status: ServingStatus) -> HealthCheckResponse {
 }
 
 fn error(code: Code, reason: &str, message: &str) -> Status {
-    let details = ErrorDetails::with_error_info(reason, "feishu-id", HashMap::new());
+    let mut details = ErrorDetails::with_error_info(reason, "feishu-id", HashMap::new());
+    if code == Code::Unavailable {
+        // Another server is there by then, or this one again.
+        details.set_retry_info(Some(Duration::from_secs(1)));
+    }
     Status::with_error_details(code, message, details)
 }
 
