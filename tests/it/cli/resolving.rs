@@ -199,6 +199,12 @@ fn bad_csv_exits_with_2_and_the_line_after_answering_what_was_good() {
 
 #[test]
 fn a_reader_that_wants_one_line_is_no_panic() {
+    for (format, first) in [("json", "p0@example.com"), ("csv", "identifier,")] {
+        one_line(format, first);
+    }
+}
+
+fn one_line(format: &str, first: &str) {
     let server = Fake::start(Script::default());
     let file = TempFile::new("many.txt", people(20_000));
     let mut child = feishu_id(&[
@@ -206,7 +212,7 @@ fn a_reader_that_wants_one_line_is_no_panic() {
         "--server",
         &server.url,
         "--format",
-        "json",
+        format,
         "--file",
         file.path(),
     ])
@@ -218,7 +224,7 @@ fn a_reader_that_wants_one_line_is_no_panic() {
     BufReader::new(child.stdout.take().unwrap())
         .read_line(&mut line)
         .unwrap();
-    assert!(line.contains("p0@example.com"));
+    assert!(line.contains(first));
     let told = ended(child.wait_with_output().unwrap());
     assert_eq!(told.code, Some(0), "{}", told.stderr);
     assert!(told.stderr.is_empty(), "{}", told.stderr);

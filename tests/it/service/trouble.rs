@@ -192,3 +192,28 @@ async fn a_feishu_that_is_silent_is_unavailable_within_its_own_bound() {
     assert_eq!(status.code(), Code::Unavailable);
     assert!(status.message().contains("did not answer in time"));
 }
+
+#[tokio::test]
+async fn a_message_over_the_limit_is_refused_with_a_reason_and_the_next_is_answered() {
+    let service = Service::start().await;
+    let long = || vec![super::harness::email(&"x".repeat(2 * 1024 * 1024))];
+    let status = service.ask(long()).await.unwrap_err();
+    assert_eq!(status.code(), Code::OutOfRange);
+    assert_eq!(reason(&status), "INVALID_REQUEST");
+    let batch = feishu_id::pb::identity::ResolveUserIdsStreamRequest {
+        batch_id: 1,
+        request: Some(request(long())),
+        timeout: None,
+    };
+    let mut answers = service
+        .client()
+        .resolve_user_ids_stream(tokio_stream::iter([batch]))
+        .await
+        .unwrap()
+        .into_inner();
+    let status = answers.message().await.unwrap_err();
+    assert_eq!(status.code(), Code::OutOfRange);
+    assert_eq!(reason(&status), "INVALID_REQUEST");
+    let answers = service.ask(people(0..1)).await.unwrap();
+    assert_eq!(answers[0].outcome(), Outcome::Resolved);
+}
