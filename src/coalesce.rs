@@ -91,11 +91,6 @@ where
             result.clone().ok_or(Crashed)
         }
     }
-
-    /// Whether a load of this key is under way.
-    pub fn is_flying(&self, key: &K) -> bool {
-        self.inner.lock().contains_key(key)
-    }
 }
 
 impl<K, V> Default for Flights<K, V>
@@ -192,7 +187,6 @@ mod tests {
     async fn a_result_is_forgotten_once_told() {
         let flights = Flights::<&str, u8>::new();
         assert_eq!(flights.join("k", || async { 1 }).await, Ok(1));
-        assert!(!flights.is_flying(&"k"));
         assert_eq!(flights.join("k", || async { 2 }).await, Ok(2));
     }
 

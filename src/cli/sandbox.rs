@@ -5,9 +5,9 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::sandbox::{Sandbox, SandboxSettings};
+use crate::sandbox::SandboxSettings;
 
-use super::{Ending, Failure, terminal};
+use super::{Ending, Failure, setup, terminal};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -56,18 +56,12 @@ pub(super) async fn run(args: SandboxArgs) -> Result<Ending, Failure> {
     // Before the start, so that no signal falls in between.
     let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
-    let sandbox = Sandbox::start(SandboxSettings {
+    let sandbox = setup::start_sandbox(SandboxSettings {
         listen: args.listen,
         control_listen: args.control_listen,
         directory: args.directory,
     })
-    .await
-    .map_err(|error| {
-        Failure::Usage(format!(
-            "the sandbox cannot start: {}",
-            terminal::with_causes(&error)
-        ))
-    })?;
+    .await?;
     terminal::print(&sandbox.banner())?;
     // No bound: running until told otherwise is what was asked for.
     tokio::select! {

@@ -56,17 +56,18 @@ pub(super) async fn with_tenants(
         return Ok((loaded.config, None));
     }
     refuse_tenants_beside_sandbox(&loaded)?;
-    let sandbox = Sandbox::start(SandboxSettings::default())
-        .await
-        .map_err(|error| {
-            Failure::Usage(format!(
-                "the sandbox cannot start: {}",
-                terminal::with_causes(&error)
-            ))
-        })?;
+    let sandbox = start_sandbox(SandboxSettings::default()).await?;
     let mut config = loaded.config;
     config.tenants = tenants_of(&sandbox);
     Ok((config, Some(sandbox)))
+}
+
+/// Starts the simulated Feishu.
+pub(super) async fn start_sandbox(settings: SandboxSettings) -> Result<Sandbox, Failure> {
+    Sandbox::start(settings).await.map_err(|error| {
+        let causes = terminal::with_causes(&error);
+        Failure::Usage(format!("the sandbox cannot start: {causes}"))
+    })
 }
 
 fn refuse_tenants_beside_sandbox(loaded: &Loaded) -> Result<(), Failure> {

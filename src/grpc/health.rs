@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
+use super::status::DOMAIN;
 use crate::{
     pb::health::{
         HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse,
@@ -207,7 +208,7 @@ fn response(status: ServingStatus) -> HealthCheckResponse {
 }
 
 fn error(code: Code, reason: &str, message: &str) -> Status {
-    let mut details = ErrorDetails::with_error_info(reason, "feishu-id", HashMap::new());
+    let mut details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
     if code == Code::Unavailable {
         // Another server is there by then, or this one again.
         details.set_retry_info(Some(Duration::from_secs(1)));
