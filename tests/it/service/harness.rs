@@ -106,10 +106,21 @@ async fn control(sandbox: &Sandbox, path: &str, post: Option<Value>) -> Value {
     response.json().await.unwrap()
 }
 
+/// A request that wants new answers: what is tested is the way to Feishu, unless a test says
+/// otherwise.
 pub fn request(identifiers: Vec<Identifier>) -> ResolveUserIdsRequest {
     ResolveUserIdsRequest {
         identifiers,
+        max_age: Some(prost_types::Duration::default()),
         ..ResolveUserIdsRequest::default()
+    }
+}
+
+/// A request that takes what is remembered.
+pub fn relaxed(identifiers: Vec<Identifier>) -> ResolveUserIdsRequest {
+    ResolveUserIdsRequest {
+        max_age: None,
+        ..request(identifiers)
     }
 }
 
