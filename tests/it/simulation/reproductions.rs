@@ -1,0 +1,1 @@
+//! Bugs that the simulation found, each as the operations that showed it.
