@@ -1,12 +1,11 @@
 //! One tenant's Feishu as the queue sees it: a call takes a token of the real token cache, travels,
 //! arrives, is answered or not, and travels back.
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
 use feishu_id::{
     directory::{Directory, DirectoryError, DirectoryErrorKind as Kind, LookupAnswer, LookupBatch},
     feishu::token::{FetchedToken, TokenSource, Tokens},
-    identity::{Identifier, Person},
 };
 use futures_util::{FutureExt as _, future::BoxFuture};
 use tokio::time::{Instant, sleep, sleep_until};
