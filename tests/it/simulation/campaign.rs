@@ -77,6 +77,11 @@ pub(super) fn replay(seed: u64) -> Option<String> {
     for line in outcome.trace.lines() {
         println!("{line}");
     }
+    let again = run(&scenario, true);
+    let lines = outcome.trace.lines().iter().zip(again.trace.lines());
+    if let Some((line, other)) = lines.into_iter().find(|(line, other)| line != other) {
+        return Some(format!("the seed does not replay:\n{line}\n{other}"));
+    }
     let broken = outcome.broken?;
     let fewest = shrink(scenario, &broken);
     println!("\nThe fewest operations that break something: {:?}", fewest.setting);

@@ -185,8 +185,10 @@ impl Asked<'_> {
                 self.ask.when_full == WhenFull::Shed || caused(MEMORY, |k| matches!(k, Kind::Throttled { .. }))
             }
             Reason::IdKindNotGranted => self.kinds().iter().any(|kind| {
-                let records = self.ledger.of(self.question(who, *kind, self.ask.include_resigned));
-                records.iter().any(|r| matches!(r.given, Given::Withheld | Given::Absent))
+                // Without the resigned it is asked to tell several rows apart.
+                let both = [self.ask.include_resigned, false].map(|r| self.ledger.of(self.question(who, *kind, r)));
+                let mut records = both.into_iter().flatten();
+                records.any(|r| matches!(r.given, Given::Withheld | Given::Absent))
             }),
             Reason::UpstreamUnavailable => caused(MEMORY, |k| {
                 matches!(k, Kind::Unavailable | Kind::TimedOut | Kind::TokenRejected)
