@@ -61,7 +61,7 @@ pub(super) async fn ask(world: Shared, resolver: Arc<Resolver>, ask: Ask) {
 
 fn just_resumed(world: &Shared, now: Instant) -> bool {
     let resumed = world.lock().resumed;
-    resumed.is_some_and(|at| now <= at + Duration::from_millis(2))
+    resumed.is_some_and(|at| at <= now && now <= at + Duration::from_millis(2))
 }
 
 fn answered(

@@ -173,7 +173,12 @@ impl Asked<'_> {
         }
         let failures = || self.ledger.failures.iter().filter(|f| f.tenant == self.ask.tenant);
         let caused = |memory: Duration, by: fn(&Kind) -> bool| {
-            failures().any(|FailedCall { ended, kind, .. }| by(kind) && *ended + memory >= self.start)
+            let since = |ended: Instant| {
+                let mut answered = self.ledger.answered.iter();
+                answered.any(|(tenant, at)| *tenant == self.ask.tenant && *at > ended && *at < self.start)
+            };
+            // Who comes while a probe is out is told why it is one, however long ago that was.
+            failures().any(|FailedCall { ended, kind, .. }| by(kind) && (*ended + memory >= self.start || !since(*ended)))
         };
         let has_cause = match failure.reason {
             Reason::DeadlineExceeded => {

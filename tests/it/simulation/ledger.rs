@@ -50,6 +50,8 @@ pub(super) struct FailedCall {
 pub(super) struct Ledger {
     records: HashMap<Question, Vec<Record>>,
     pub(super) failures: Vec<FailedCall>,
+    /// Calls that Feishu answered, whatever it said.
+    pub(super) answered: Vec<(usize, Instant)>,
 }
 
 impl Ledger {

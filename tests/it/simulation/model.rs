@@ -191,6 +191,9 @@ impl World {
                 None => world.failed.remove(&question),
             };
         }
+        if matches!(failed, None | Some(Kind::ContentRefused { .. } | Kind::IdKindRefused)) {
+            self.ledger.answered.push((tenant, now));
+        }
         if let Some(kind) = failed {
             self.ledger.failures.push(FailedCall { tenant, ended: now, kind: kind.clone() });
         }
