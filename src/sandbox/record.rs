@@ -28,6 +28,8 @@ pub(super) struct Call {
     pub(super) user_id_type: Option<&'static str>,
     pub(super) include_resigned: bool,
     pub(super) latency_ms: u64,
+    /// Refused by the quota, whatever a fault then did to the answer.
+    pub(super) rate_limited: bool,
     pub(super) fault: Option<&'static str>,
     pub(super) log_id: String,
     pub(super) identifiers: Vec<String>,
@@ -122,7 +124,7 @@ impl Counts {
         self.token_requests += u64::from(call.endpoint.is_token());
         self.emails += u64::try_from(call.emails).unwrap_or_default();
         self.mobiles += u64::try_from(call.mobiles).unwrap_or_default();
-        self.rate_limited += u64::from(call.code == Some(99_991_400));
+        self.rate_limited += u64::from(call.rate_limited);
         if call.endpoint == Endpoint::BatchGetId {
             self.batch_get_id_calls += 1;
             self.peaks.count(call.at_ms);
@@ -165,6 +167,7 @@ impl Call {
             "user_id_type": self.user_id_type,
             "include_resigned": self.include_resigned,
             "latency_ms": self.latency_ms,
+            "rate_limited": self.rate_limited,
             "fault": self.fault,
             "log_id": self.log_id,
             "identifiers": identifiers,
@@ -202,6 +205,7 @@ mod tests {
             user_id_type: Some("open_id"),
             include_resigned: false,
             latency_ms: 0,
+            rate_limited: false,
             fault: None,
             log_id: String::new(),
             identifiers: vec!["wei@acme.example".to_owned(), "+8613000000042".to_owned()],
