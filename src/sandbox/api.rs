@@ -39,7 +39,6 @@ pub(super) fn router(world: Arc<World>) -> Router {
 }
 
 async fn answer(State(world): State<Arc<World>>, request: Request) -> Response<Body> {
-    let at_ms = world.clock.real();
     let (head, body) = request.into_parts();
     let endpoint = Endpoint::of(&head.method, head.uri.path());
     let faults = world.faults();
@@ -48,6 +47,7 @@ async fn answer(State(world): State<Arc<World>>, request: Request) -> Response<B
     } else {
         (None, Ok(()))
     };
+    let at_ms = lock(&world.record).arrive(&world.clock, endpoint, tenant);
     let body = read(body).await;
     let outcome = match endpoint {
         Endpoint::Unknown => Outcome {

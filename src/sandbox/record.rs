@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde_json::{Value, json};
 
-use super::clock::timestamp;
+use super::clock::{Clock, timestamp};
 use super::gateway::Endpoint;
 use super::peaks::Peaks;
 use super::world::World;
@@ -63,6 +63,24 @@ impl Record {
             all: Counts::default(),
             tenants: (0..tenants).map(|_| Counts::default()).collect(),
         }
+    }
+
+    /// Counts a call that arrives now, before its body is read, and says when that is. The clock is
+    /// read in here, under the record's lock: windows need arrivals in order.
+    pub(super) fn arrive(
+        &mut self,
+        clock: &Clock,
+        endpoint: Endpoint,
+        tenant: Option<usize>,
+    ) -> u64 {
+        let now_ms = clock.real();
+        if endpoint == Endpoint::BatchGetId {
+            self.all.peaks.count(now_ms);
+            if let Some(counts) = tenant.and_then(|index| self.tenants.get_mut(index)) {
+                counts.peaks.count(now_ms);
+            }
+        }
+        now_ms
     }
 
     pub(super) fn add(&mut self, call: Call) {
@@ -125,10 +143,7 @@ impl Counts {
         self.emails += u64::try_from(call.emails).unwrap_or_default();
         self.mobiles += u64::try_from(call.mobiles).unwrap_or_default();
         self.rate_limited += u64::from(call.rate_limited);
-        if call.endpoint == Endpoint::BatchGetId {
-            self.batch_get_id_calls += 1;
-            self.peaks.count(call.at_ms);
-        }
+        self.batch_get_id_calls += u64::from(call.endpoint == Endpoint::BatchGetId);
     }
 
     fn to_json(&self) -> Value {
