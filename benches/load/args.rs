@@ -45,7 +45,7 @@ pub struct Line {
 
 #[derive(Subcommand)]
 pub enum Mode {
-    /// Calls of ResolveUserIds.
+    /// Unary calls: `ResolveUserIds`.
     #[command(after_help = EXAMPLES)]
     Unary {
         #[command(flatten)]
@@ -54,7 +54,7 @@ pub enum Mode {
         #[arg(long, value_name = "N", default_value_t = 16, conflicts_with = "rate", value_parser = clap::value_parser!(u32).range(1..=100_000))]
         in_flight: u32,
     },
-    /// Batches over ResolveUserIdsStream, one stream a connection. A "call" is a batch.
+    /// Batches over `ResolveUserIdsStream`, one stream a connection. A "call" is a batch.
     #[command(after_help = EXAMPLES)]
     Stream {
         #[command(flatten)]
@@ -66,7 +66,6 @@ pub enum Mode {
 }
 
 #[derive(Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Common {
     /// The server; loopback only.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:50051")]
@@ -138,7 +137,7 @@ pub struct Common {
         help_heading = "The request"
     )]
     pub tenant: String,
-    /// Kind of ID to return; several times for several [default: user_id]
+    /// Kind of ID to return; several times for several [default: `user_id`]
     #[arg(
         long = "type",
         value_enum,

@@ -45,7 +45,7 @@ pub enum Failure {
 }
 
 fn main() -> ExitCode {
-    match load(Line::parse()) {
+    match load(&Line::parse()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(Failure::Usage(message)) => complain(&message, 2),
@@ -54,7 +54,7 @@ fn main() -> ExitCode {
 }
 
 /// Whether everything that was asked was answered.
-fn load(line: Line) -> Result<bool, Failure> {
+fn load(line: &Line) -> Result<bool, Failure> {
     let common = line.mode.common();
     let threads = common.threads.into();
     let mut builder = if threads == 1 {

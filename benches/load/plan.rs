@@ -11,6 +11,8 @@ use std::{
 };
 
 use bytes::Bytes;
+#[cfg(unix)]
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
 use crate::{
@@ -133,15 +135,15 @@ pub async fn carry_out(mode: &Mode, run: &Arc<Run>) -> Result<(), Failure> {
     })
 }
 
-/// Shows progress on a terminal. On Ctrl-C no more calls are made, and what came of the others is
+/// Shows progress on a terminal. On Ctrl-C or SIGTERM no more calls are made, and what came of the others is
 /// still told.
 async fn watch(run: Arc<Run>) {
     let mut tick = tokio::time::interval(Duration::from_millis(500));
-    let interrupted = tokio::signal::ctrl_c();
+    let interrupted = interrupted();
     tokio::pin!(interrupted);
     loop {
         tokio::select! {
-            _ = &mut interrupted => {
+            () = &mut interrupted => {
                 run.stopped.store(true, Ordering::Relaxed);
                 return;
             }
@@ -151,5 +153,20 @@ async fn watch(run: Arc<Run>) {
                 }
             }
         }
+    }
+}
+
+async fn interrupted() {
+    let terminated = async {
+        #[cfg(unix)]
+        if let Ok(mut signal) = signal(SignalKind::terminate()) {
+            signal.recv().await;
+            return;
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminated => {}
     }
 }

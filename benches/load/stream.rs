@@ -196,7 +196,7 @@ fn count(run: &Run, message: &Bytes, pending: &Pending) -> bool {
             Err(_) => run.tally.failed(due, unreadable()),
         },
         BatchResult::Error(reason, retry) => {
-            run.tally.failed(due, Trouble::of_batch(reason, retry))
+            run.tally.failed(due, Trouble::of_batch(reason, retry));
         }
     }
     true

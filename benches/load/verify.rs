@@ -22,10 +22,15 @@ pub struct Verifier {
     known: Mutex<Known>,
 }
 
+/// An identifier or IDs, as they stand in the messages.
+type Text = Box<[u8]>;
+
 #[derive(Default)]
 struct Known {
-    said: HashMap<Box<[u8]>, (u64, Box<[u8]>)>,
-    owners: HashMap<Box<[u8]>, Box<[u8]>>,
+    /// Outcome and IDs first given for each identifier.
+    said: HashMap<Text, (u64, Text)>,
+    /// Whose IDs these are.
+    owners: HashMap<Text, Text>,
     wrong: Wrong,
 }
 
