@@ -7,6 +7,7 @@ mod answer;
 mod args;
 mod connection;
 mod message;
+mod names;
 mod pace;
 mod people;
 mod plan;
@@ -14,6 +15,7 @@ mod report;
 mod stream;
 mod tally;
 mod unary;
+mod values;
 mod verify;
 mod wire;
 mod zipf;
@@ -27,10 +29,7 @@ use std::{
 
 use clap::Parser as _;
 
-use self::{
-    args::{Format, Line},
-    report::Report,
-};
+use self::{args::Line, report::Report, values::Format};
 
 /// As in the product: the system's own allocator would be the slower of the two.
 #[global_allocator]

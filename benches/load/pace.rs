@@ -5,7 +5,7 @@ use std::{thread, time::Duration};
 
 use tokio::time::Instant;
 
-use crate::args::Arrivals;
+use crate::values::Arrivals;
 
 /// The longest sleep, so that an interrupted run ends soon.
 const NAP: Duration = Duration::from_millis(200);

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # what is set here is used by the others
 # Scenarios about what one caller waits for beside Feishu's own time. Feishu counts its quota by the
 # clock in these, but for `slow`: they stay far below it.
 
@@ -15,7 +15,7 @@ scenario_lone() {
 }
 
 scenario_same() {
-    header "the service" answered outcome "calls made" target
+    header "the service" answered outcome failed "calls made" target
     FORM=fixed
     local state before
     for state in fresh "has given an ID before"; do
@@ -23,7 +23,7 @@ scenario_same() {
         [[ $state == fresh ]] || load first unary --calls 1
         before=$(stats batch_get_id_calls)
         load same unary --people same --pattern 'nobody-{}@acme.example' --calls 1000 --in-flight 1000 --connections 10
-        cells "$state" "$(of same answered) of 1000" "$(of same outcomes/NOT_FOUND) NOT_FOUND" \
+        cells "$state" "$(of same answered) of 1000" "$(of same outcomes/NOT_FOUND) NOT_FOUND" "$(troubles same)" \
             "$(($(stats batch_get_id_calls) - before))" \
             "$([[ $state == fresh ]] && echo "2: the second rules out a missing scope" || echo 1)"
     done

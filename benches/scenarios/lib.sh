@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # what is set here is used by the others
 # What the scenarios of scripts/bench share: servers, loads, figures, tables. Sourced by it.
 
 LOAD="${CARGO_TARGET_DIR:-$ROOT/target}/release/examples/load"
@@ -128,16 +128,22 @@ stats() {
     curl --silent --show-error --fail --max-time 5 "$CONTROL/stats" | values "$@"
 }
 
+# Python: a number with about four digits, never with an exponent.
+SHORT='
+def short(value):
+    size = abs(value)
+    return f"{value:.{0 if size >= 1000 else 1 if size >= 100 else 2 if size >= 1 else 3}f}"
+'
+
 values() {
-    python3 -c '
-import json, sys
+    python3 -c "import json, sys$SHORT"'
 root = json.load(sys.stdin)
 found = []
 for path in sys.argv[1:]:
     value = root
     for name in path.split("/"):
         value = value.get(name) if isinstance(value, dict) else None
-    found.append("-" if value is None else f"{value:.1f}" if isinstance(value, float) else str(value))
+    found.append("-" if value is None else short(value) if isinstance(value, float) else str(value))
 print(*found)' "$@"
 }
 
@@ -173,8 +179,8 @@ print(f"{sum(int(row[sys.argv[2]]) for row in rows) / max(1, len(rows)):.0f}")' 
 
 # median NUMBER...
 median() {
-    python3 -c 'import statistics, sys
-print(f"{statistics.median(map(float, sys.argv[1:])):.4g}")' "$@"
+    python3 -c "import statistics, sys$SHORT"'
+print(short(statistics.median(map(float, sys.argv[1:]))))' "$@"
 }
 
 # ratio A B: A / B, or a dash.

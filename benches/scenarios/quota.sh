@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # what is set here is used by the others
 # Scenarios about Feishu's quota: 50 calls a second and 1,000 a minute, of 50 e-mails and 50 mobiles
 # each, so at most 1,667 different people a second by both kinds and 833 by one.
 
@@ -63,7 +63,7 @@ row_of_rate() {
 
 scenario_flood() {
     header quota "answered a second" "of the ceiling" failed "ms until refused, p50" p99 "refused (429)" "calls made" "MB before" "most" "after" target
-    local before answered
+    local before answered series=()
     for FORM in $(forms); do
         serve_apart
         sleep "$(pause 61)"
@@ -74,9 +74,10 @@ scenario_flood() {
             "$(of "flood.$FORM" failed_latency_ms/p50)" "$(of "flood.$FORM" failed_latency_ms/p99)" "$(stats rate_limited)" \
             "$(stats batch_get_id_calls)" "$before" "$(rss_peak "$SERVER_PID")" "$(sleep 5; rss "$SERVER_PID")" \
             "the ceiling of 1,667 a second; the rest refused at once, with RetryInfo; 0 × 429"
+        series+=("$FORM=flood.$FORM")
     done
     say "5,000 different people a second, one a call, three times what the quota allows. The memory is the server's alone."
-    plot flood "Answered a second, 5,000 different people a second" 1667 $(for FORM in $(forms); do echo "$FORM=flood.$FORM"; done)
+    plot flood "Answered a second, 5,000 different people a second" 1667 "${series[@]}"
 }
 
 scenario_zipf_rate() {

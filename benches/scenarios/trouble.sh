@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2153 # what is set here is used by the others, and the other way round
 # Scenarios in which something is wrong: with one identifier, with Feishu, with the server.
 
 scenario_poison() {

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # what is set here is used by the others
 # What an answer costs that needs no Feishu, side by side with the least that it can cost.
 
 # People who are there in both servers, all in the cache.
