@@ -100,7 +100,10 @@ async fn one(run: &Run, connection: &Connection, call: u64, due: Instant) {
         },
         Ok(Err(status)) => status,
         // As any gRPC client does, whatever the server may be about to say.
-        Err(_) => Status::deadline_exceeded("no answer in time"),
+        Err(_) => {
+            let trouble = Trouble::new("DEADLINE_EXCEEDED", "(the caller's own)", false);
+            return run.tally.failed(due, trouble);
+        }
     };
     run.tally.failed(due, Trouble::from(&status));
 }

@@ -29,13 +29,14 @@ use tonic::{
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+const EXAMPLES: &str = "\
+Example, in one shell and another:
+  raw-server --listen 127.0.0.1:50052
+  load unary --server http://127.0.0.1:50052 --in-flight 64 --connections 8 --people zipf:0:10000";
+
 /// A bare tonic server of feishu-id's messages, answering from a filled map.
-///
-/// Example, in one shell and another:
-///   raw-server --listen 127.0.0.1:50052
-///   load unary --server <http://127.0.0.1:50052> --in-flight 64 --connections 8 --people zipf:0:10000
 #[derive(Parser)]
-#[command(name = "raw-server", verbatim_doc_comment)]
+#[command(name = "raw-server", after_help = EXAMPLES)]
 struct Line {
     /// Where it listens; port 0 takes any free one.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:50052")]
