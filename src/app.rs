@@ -17,7 +17,9 @@ use tonic::{
 };
 
 use crate::{
-    batch::Batcher,
+    backoff::random,
+    batch::{BatchSettings, Batcher},
+    cache::{Cache, Ttls},
     config::{Config, TenantConfig},
     feishu::{Feishu, FeishuSettings, SetupError, token::TokenCache},
     grpc::{
@@ -26,7 +28,7 @@ use crate::{
         reflection,
     },
     pb::health::health_server::HealthServer,
-    quota::{Limit, Quota},
+    quota::{Limit, Permits, Quota},
     resolver::{Resolver, Tenant},
     server::{self, ServerSettings},
     shutdown::Shutdown,
@@ -187,35 +189,46 @@ fn health_server(health: HealthService) -> HealthServer<HealthService> {
 
 fn resolver(config: &Config) -> Result<Resolver, AppError> {
     let tokens = TokenCache::new();
+    let cache = Arc::new(cache(config));
     let mut tenants = BTreeMap::new();
-    for tenant in &config.tenants {
+    for (number, tenant) in (0..).zip(&config.tenants) {
         let feishu = Feishu::new(feishu_settings(config, tenant), &tokens).map_err(|source| {
             AppError::Tenant {
                 tenant: tenant.name.clone(),
                 source,
             }
         })?;
-        let batcher = Batcher::new(
-            Arc::new(feishu),
-            quota(config),
-            config.upstream.max_in_flight,
-            config.quota.max_queue,
-        );
-        tenants.insert(tenant.name.clone(), Tenant::new(batcher));
+        let settings = BatchSettings {
+            max_in_flight: config.upstream.max_in_flight,
+            max_queue: config.quota.max_queue,
+            random,
+        };
+        let batcher = Batcher::new(Arc::new(feishu), permits(config), settings);
+        // A tenant's base URL and app do not change while the process lives: one number for all.
+        let tenant_of_cache = Tenant::new(number, batcher, cache.clone());
+        tenants.insert(tenant.name.clone(), tenant_of_cache);
     }
     let default = config.default_tenant().map(|tenant| tenant.name.clone());
     Ok(Resolver::new(tenants, default))
 }
 
-fn quota(config: &Config) -> Quota {
+fn cache(config: &Config) -> Cache {
+    let ttls = Ttls {
+        found: config.cache.ttl,
+        negative: config.cache.negative_ttl,
+    };
+    Cache::new(config.cache.capacity, ttls, random)
+}
+
+fn permits(config: &Config) -> Arc<dyn Permits> {
     let limit = |limit: u32, seconds| Limit {
         limit: usize::try_from(limit).unwrap_or(usize::MAX),
         length: Duration::from_secs(seconds),
     };
-    Quota::new(&[
+    Arc::new(Quota::new(&[
         limit(config.quota.per_second, 1),
         limit(config.quota.per_minute, 60),
-    ])
+    ]))
 }
 
 fn feishu_settings(config: &Config, tenant: &TenantConfig) -> FeishuSettings {

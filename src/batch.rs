@@ -1,56 +1,77 @@
 //! From waiting keys to calls: as few as possible, each as full as it can be, each with a permit.
+//! What a call carries is decided when its permit and one of the slots are in hand, not before.
 //! Knows the directory and the quota, but no caller and no answer's meaning; `resolver` calls it.
 //!
-//! Today it packs the keys of one request; everything a queue across requests will need (permits,
-//! slots, room for keys, splitting) already stands here.
+//! Keys wait, not batches: a failed call gives its keys back, and they never hold up others. A key
+//! whose waiters have gone leaves before it costs a call.
 
+mod admission;
+mod breaker;
+mod interest;
 mod isolate;
+mod lanes;
+mod settle;
+mod waiting;
+mod worker;
 
 use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 
-use futures_util::{StreamExt as _, stream::FuturesUnordered};
-use tokio::{
-    sync::{Semaphore, SemaphorePermit},
-    time::{Instant, timeout_at},
-};
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
-    directory::{Directory, DirectoryError, DirectoryErrorKind as Kind, LookupBatch, LookupScope},
+    backoff::Random,
+    directory::{Directory, DirectoryError, LookupAnswer, LookupScope},
     identity::{Identifier, Person},
-    quota::{NoPermit, Quota},
+    quota::Permits,
 };
 
-/// The way to one tenant's directory.
+use admission::Rooms;
+use waiting::{Key, Visit, Waiting};
+
+pub use admission::{Places, WhenFull};
+pub use interest::{Class, Interest, Stake, Wish};
+
+/// The way to one tenant's directory. Ends its calls when it is dropped.
 pub struct Batcher {
-    directory: Arc<dyn Directory>,
-    quota: Quota,
-    /// Calls in flight at a time.
-    slots: Semaphore,
-    /// Keys that wait or are in flight.
-    room: Semaphore,
-    max_queue: usize,
+    shared: Arc<Shared>,
+    rooms: Rooms,
+    _worker: AbortOnDropHandle<()>,
 }
 
-/// What to do when too many keys wait already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WhenFull {
-    /// Refuse at once.
-    Shed,
-    /// Wait until there is room: the caller is slowed down.
-    Wait,
+/// The limits of a queue.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchSettings {
+    /// Calls in flight at a time.
+    pub max_in_flight: usize,
+    /// Keys that wait or are in flight.
+    pub max_queue: usize,
+    /// Where the jitter of retries comes from.
+    pub random: Random,
+}
+
+struct Shared {
+    directory: Arc<dyn Directory>,
+    permits: Arc<dyn Permits>,
+    random: Random,
+    // A std mutex: it is never held across an await.
+    waiting: Mutex<Waiting>,
 }
 
 /// The people behind one key.
 #[derive(Clone, Debug)]
 pub struct Looked {
-    /// When the call left.
+    /// When the call left, for people.
     pub asked_at: SystemTime,
+    /// When the call left, for measuring its age: never later than it really did.
+    pub departed: Instant,
     /// Nobody, one person, or several.
     pub people: Vec<Person>,
+    /// Whether anybody in this call was given an ID of the kind: then who was not is not there.
+    pub kind_was_given: bool,
 }
 
 /// Why a key has no answer.
@@ -59,6 +80,14 @@ pub enum LookupError {
     /// The directory's error.
     #[error(transparent)]
     Directory(Arc<DirectoryError>),
+    /// The directory has failed too often lately to be asked: its last error.
+    #[error("not asked, because of earlier failures: {error}")]
+    NotAsked {
+        /// What it failed with.
+        error: Arc<DirectoryError>,
+        /// When it will be asked again.
+        retry_after: Duration,
+    },
     /// The directory refuses this very key: an answer, not a failure.
     #[error("refused by the directory: {0}")]
     Refused(Arc<DirectoryError>),
@@ -71,184 +100,120 @@ pub enum LookupError {
         /// When it would have.
         retry_after: Duration,
     },
-    /// The deadline passed.
+    /// Nobody waits any more: the deadline passed.
     #[error("the deadline passed")]
     DeadlineExceeded,
+    /// The call crashed: a fault of this program's.
+    #[error("the lookup ended without a result")]
+    Crashed,
 }
 
-/// One result per key.
-pub type Lookups = HashMap<Identifier, Result<Looked, LookupError>>;
+/// What became of one key.
+pub type LookupResult = Result<Looked, LookupError>;
+
+/// What became of one call.
+type CallResult = Result<LookupAnswer, LookupError>;
 
 impl Batcher {
-    /// A batcher with at most `max_in_flight` calls in flight and `max_queue` keys waiting.
+    /// A queue before this directory. Starts its task, so there must be a runtime.
     pub fn new(
         directory: Arc<dyn Directory>,
-        quota: Quota,
-        max_in_flight: usize,
-        max_queue: usize,
+        permits: Arc<dyn Permits>,
+        settings: BatchSettings,
     ) -> Self {
-        let max_queue = max_queue.clamp(1, Semaphore::MAX_PERMITS);
-        Self {
+        let (waiting, demand) = Waiting::new(Instant::now());
+        let shared = Arc::new(Shared {
             directory,
-            quota,
-            slots: Semaphore::new(max_in_flight.clamp(1, Semaphore::MAX_PERMITS)),
-            room: Semaphore::new(max_queue),
-            max_queue,
+            permits,
+            random: settings.random,
+            waiting: Mutex::new(waiting),
+        });
+        let worker = worker::run(shared.clone(), demand, settings.max_in_flight);
+        Self {
+            shared,
+            rooms: Rooms::new(settings.max_queue),
+            _worker: AbortOnDropHandle::new(tokio::spawn(worker)),
         }
     }
 
-    /// Looks up different keys of one scope. Never waits past the deadline: what is not answered
-    /// by then is [`LookupError::DeadlineExceeded`], and the rest is answered.
+    /// Looks up one key, for as long as anybody is interested. Retries what may succeed again.
     ///
-    /// Cancel-safe: calls in flight are abandoned.
+    /// Cancel-safe: a key that still waits leaves the queue; a call under way goes on.
     pub async fn lookup(
         &self,
         scope: LookupScope,
-        keys: Vec<Identifier>,
-        deadline: Instant,
-        when_full: WhenFull,
-    ) -> Lookups {
-        let _room = match self.room(keys.len(), deadline, when_full).await {
-            Ok(room) => room,
-            Err(error) => return keys.into_iter().map(|k| (k, Err(error.clone()))).collect(),
+        key: Identifier,
+        interest: Arc<Interest>,
+    ) -> LookupResult {
+        let now = Instant::now();
+        let (key, mut answer) = Key::new(scope, key, interest.clone(), now);
+        let place = {
+            let mut waiting = self.shared.lock();
+            waiting.admit(now)?;
+            let id = waiting.push(key, None, now);
+            PlaceInLine {
+                shared: &self.shared,
+                id,
+            }
         };
-        let mut lookups = Lookups::with_capacity(keys.len());
-        let mut calls: FuturesUnordered<_> = pack(scope, keys)
-            .into_iter()
-            .map(|batch| self.lookup_batch(batch, deadline))
-            .collect();
-        while let Some(answers) = calls.next().await {
-            lookups.extend(answers);
+        let mut under_way = false;
+        loop {
+            tokio::select! {
+                biased;
+                answer = &mut answer => return answer.unwrap_or(Err(LookupError::Crashed)),
+                () = interest.changed(), if !under_way => {}
+                // Paid for: it is worth having whether or not somebody still waits. A call ends
+                // within a bound of the directory's own.
+                () = interest.more_wanted(), if under_way => {}
+            }
+            let now = Instant::now();
+            under_way = match self.shared.lock().revisit(place.id, now) {
+                Visit::Left => return Err(LookupError::DeadlineExceeded),
+                Visit::Waits => false,
+                // Until the deadline is a later one there is nothing to look at again.
+                Visit::UnderWay => interest.is_lost(now),
+            };
         }
-        lookups
     }
 
     /// The page where the directory's scope is requested, if there is one.
     pub fn scope_page(&self, scope: &str) -> Option<String> {
-        self.directory.scope_page(scope)
+        self.shared.directory.scope_page(scope)
     }
 
-    async fn room(
-        &self,
-        keys: usize,
-        deadline: Instant,
-        when_full: WhenFull,
-    ) -> Result<SemaphorePermit<'_>, LookupError> {
-        // More than fits at all takes all the room there is.
-        let keys = u32::try_from(keys.min(self.max_queue)).unwrap_or(u32::MAX);
-        match when_full {
-            WhenFull::Shed => self
-                .room
-                .try_acquire_many(keys)
-                .map_err(|_| LookupError::Overloaded),
-            WhenFull::Wait => timeout_at(deadline, self.room.acquire_many(keys))
-                .await
-                .map_err(|_| LookupError::DeadlineExceeded)?
-                .map_err(|_closed| LookupError::Overloaded),
-        }
-    }
-
-    async fn lookup_batch(&self, batch: LookupBatch, deadline: Instant) -> Lookups {
-        match self.call(&batch, deadline).await {
-            Err(LookupError::Directory(error))
-                if matches!(error.kind, Kind::ContentRefused { .. }) =>
-            {
-                self.isolate(batch, error, deadline).await
-            }
-            result => fill(&batch, result),
-        }
-    }
-
-    /// One call, and one more if its token was rejected: that is no fault of the call's.
-    async fn call(&self, batch: &LookupBatch, deadline: Instant) -> Result<Answer, LookupError> {
-        match self.call_once(batch, deadline).await {
-            Err(LookupError::Directory(error)) if error.kind == Kind::TokenRejected => {
-                self.call_once(batch, deadline).await
-            }
-            result => result,
-        }
-    }
-
-    async fn call_once(
-        &self,
-        batch: &LookupBatch,
-        deadline: Instant,
-    ) -> Result<Answer, LookupError> {
-        let _slot = timeout_at(deadline, self.slots.acquire())
-            .await
-            .map_err(|_| LookupError::DeadlineExceeded)?;
-        let _permit = self.quota.acquire(deadline).await.map_err(|no| match no {
-            NoPermit::Exhausted { retry_after } => LookupError::QuotaExhausted { retry_after },
-            NoPermit::DeadlineExceeded => LookupError::DeadlineExceeded,
-        })?;
-        let answer = timeout_at(deadline, self.directory.lookup(batch))
-            .await
-            .map_err(|_| LookupError::DeadlineExceeded)?
-            .map_err(|error| failed(batch, error))?;
-        Ok(Answer {
-            asked_at: answer.asked_at,
-            people: answer.people,
-        })
+    /// How many keys wait for a call.
+    pub fn waiting(&self) -> usize {
+        self.shared.lock().len()
     }
 }
 
-/// The one place where a failed call is logged.
-fn failed(batch: &LookupBatch, error: DirectoryError) -> LookupError {
-    tracing::warn!(
-        kind = ?error.kind,
-        keys = batch.len(),
-        feishu.code = error.code,
-        feishu.log_id = error.log_id,
-        "a lookup call failed: {error}"
-    );
-    LookupError::Directory(Arc::new(error))
+/// A key's place in the queue; it leaves with its lookup.
+struct PlaceInLine<'a> {
+    shared: &'a Shared,
+    id: lanes::KeyId,
 }
 
-struct Answer {
-    asked_at: SystemTime,
-    people: HashMap<Identifier, Vec<Person>>,
-}
-
-/// One result for every key of the batch.
-fn fill(batch: &LookupBatch, result: Result<Answer, LookupError>) -> Lookups {
-    let keys = batch.keys().cloned();
-    match result {
-        Ok(mut answer) => keys
-            .map(|key| {
-                let people = answer.people.remove(&key).unwrap_or_default();
-                let asked_at = answer.asked_at;
-                (key, Ok(Looked { asked_at, people }))
-            })
-            .collect(),
-        Err(error) => keys.map(|key| (key, Err(error.clone()))).collect(),
+impl Drop for PlaceInLine<'_> {
+    fn drop(&mut self) {
+        self.shared.lock().leave(self.id, Instant::now());
     }
 }
 
-/// The fewest batches that hold the keys: both kinds travel together.
-fn pack(scope: LookupScope, keys: impl IntoIterator<Item = Identifier>) -> Vec<LookupBatch> {
-    let mut full = Vec::new();
-    // Batches that still take one kind, the oldest first.
-    let mut open: VecDeque<LookupBatch> = VecDeque::new();
-    for mut key in keys {
-        let mut at = 0;
-        loop {
-            if at == open.len() {
-                open.push_back(LookupBatch::new(scope));
-            }
-            let Some(batch) = open.get_mut(at) else { break };
-            match batch.push(key) {
-                Ok(()) => {
-                    if batch.is_full() {
-                        full.extend(open.remove(at));
-                    }
-                    break;
-                }
-                Err(back) => (key, at) = (back, at + 1),
-            }
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        // Every change of the queue is whole before the lock is given up; a panic in the middle of
+        // one can only lose keys, whose waiters then hear so.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl From<breaker::Refusal> for LookupError {
+    fn from(refusal: breaker::Refusal) -> Self {
+        Self::NotAsked {
+            error: refusal.error,
+            retry_after: refusal.retry_after,
         }
     }
-    full.extend(open);
-    full
 }
 
 #[cfg(test)]

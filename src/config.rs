@@ -4,6 +4,7 @@
 //!
 //! Loading never stops at the first mistake: whoever mends a configuration wants to see them all.
 
+mod cache;
 mod drain;
 mod effective;
 mod error;
@@ -17,6 +18,7 @@ mod value;
 
 use std::{ffi::OsString, path::PathBuf};
 
+pub use cache::CacheConfig;
 pub use drain::DrainConfig;
 pub use effective::Effective;
 pub use error::{ConfigError, ConfigErrors, Origin};
@@ -39,6 +41,8 @@ pub struct Config {
     pub upstream: UpstreamConfig,
     /// This service's share of what Feishu allows.
     pub quota: QuotaConfig,
+    /// How long answers are given again.
+    pub cache: CacheConfig,
     /// How the service stops.
     pub drain: DrainConfig,
 }
@@ -95,6 +99,7 @@ impl Config {
             grpc: GrpcConfig::read(&mut reader),
             upstream: UpstreamConfig::read(&mut reader),
             quota: QuotaConfig::read(&mut reader),
+            cache: CacheConfig::read(&mut reader),
             drain: DrainConfig::read(&mut reader),
             tenants: tenants::read(&mut reader),
         };

@@ -180,3 +180,37 @@ pub enum DirectoryErrorKind {
     /// The answer makes no sense: not JSON, cut off, too long, an unknown code.
     InvalidResponse,
 }
+
+/// What to do about an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Advice {
+    /// Try again after a pause: it may have been a hiccup.
+    Retry,
+    /// Try again at once: the cause has been removed.
+    RetryAtOnce,
+    /// Ask nothing until the directory says so: its rate limit is reached.
+    Wait,
+    /// Split the call to find the culprit.
+    Split,
+    /// Ask again only when the month is over.
+    NextMonth,
+    /// Trying again cannot help until somebody mends it.
+    Mend,
+    /// An answer to the call, though not the one wanted: asking again gives the same.
+    Accept,
+}
+
+impl DirectoryErrorKind {
+    /// What to do about it.
+    pub fn advice(&self) -> Advice {
+        match self {
+            Self::Unavailable | Self::TimedOut | Self::InvalidResponse => Advice::Retry,
+            Self::TokenRejected => Advice::RetryAtOnce,
+            Self::Throttled { .. } => Advice::Wait,
+            Self::ContentRefused { .. } => Advice::Split,
+            Self::MonthlyQuotaSpent => Advice::NextMonth,
+            Self::BadCredentials | Self::ScopeMissing { .. } | Self::AppUnavailable => Advice::Mend,
+            Self::IdKindRefused => Advice::Accept,
+        }
+    }
+}

@@ -14,6 +14,7 @@ use tonic::{Code, Request, Response, Status, Streaming, codec::CompressionEncodi
 
 use crate::{
     batch::WhenFull,
+    caller::CallerId,
     deadline::Deadline,
     pb::identity::{
         ResolveUserIdsRequest, ResolveUserIdsResponse, ResolveUserIdsStreamRequest,
@@ -43,6 +44,14 @@ pub struct Limits {
     pub max_identifiers: usize,
     /// Most batches of a stream worked on at a time.
     pub max_in_flight_batches: usize,
+}
+
+/// On what terms a batch is resolved, beside what it says itself.
+#[derive(Clone, Copy, Debug)]
+struct Terms {
+    caller: CallerId,
+    deadline: Deadline,
+    when_full: WhenFull,
 }
 
 /// `feishu.identity.v1.IdentityService`.
@@ -79,11 +88,10 @@ impl Identity {
     async fn resolve(
         &self,
         request: ResolveUserIdsRequest,
-        deadline: Deadline,
-        when_full: WhenFull,
+        terms: Terms,
     ) -> Result<ResolveUserIdsResponse, Box<status::Rejection>> {
         let tenant = self.resolver.name_of(&request.tenant).to_owned();
-        let parsed = convert::request(&request, self.limits.max_identifiers, deadline, when_full)
+        let parsed = convert::request(&request, self.limits.max_identifiers, terms)
             .map_err(|rejection| Box::new(rejection.of_tenant(&tenant)))?;
         let resolutions = self.resolver.resolve(parsed).await.map_err(|failure| {
             Box::new(status::Rejection::about_tenant(failure).of_tenant(&tenant))
@@ -103,9 +111,13 @@ impl IdentityService for Identity {
         &self,
         request: Request<ResolveUserIdsRequest>,
     ) -> Result<Response<ResolveUserIdsResponse>, Status> {
-        let deadline = deadline(&request).unwrap_or_else(|| Deadline::after(DEFAULT_DEADLINE));
+        let terms = Terms {
+            caller: caller(&request),
+            deadline: deadline(&request).unwrap_or_else(|| Deadline::after(DEFAULT_DEADLINE)),
+            when_full: WhenFull::Shed,
+        };
         let response = self
-            .resolve(request.into_inner(), deadline, WhenFull::Shed)
+            .resolve(request.into_inner(), terms)
             .await
             .map_err(|rejection| Status::from(*rejection))?;
         let is_small = response.resolutions.len() < COMPRESS_FROM;
@@ -123,8 +135,8 @@ impl IdentityService for Identity {
         &self,
         request: Request<Streaming<ResolveUserIdsStreamRequest>>,
     ) -> Result<Response<Self::ResolveUserIdsStreamStream>, Status> {
-        let deadline = deadline(&request);
-        let answers = stream::answers(self.clone(), request.into_inner(), deadline);
+        let (caller, deadline) = (caller(&request), deadline(&request));
+        let answers = stream::answers(self.clone(), request.into_inner(), caller, deadline);
         Ok(Response::new(Box::pin(answers)))
     }
 }
@@ -132,6 +144,11 @@ impl IdentityService for Identity {
 /// The caller's deadline, if one was given.
 fn deadline<T>(request: &Request<T>) -> Option<Deadline> {
     request.extensions().get::<Deadline>().copied()
+}
+
+/// Who asks, as far as the server can tell.
+fn caller<T>(request: &Request<T>) -> CallerId {
+    request.extensions().get().copied().unwrap_or_default()
 }
 
 /// Says that this server is on its way out, for a stream that ends because of it.

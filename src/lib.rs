@@ -12,6 +12,8 @@
 pub mod app;
 pub mod backoff;
 pub mod batch;
+pub mod cache;
+pub mod caller;
 pub mod cli;
 pub mod clock;
 pub mod coalesce;

@@ -3,18 +3,24 @@
 //! Feishu counts arrivals, we see departures and answers, and nobody knows the form of its windows.
 //! A call therefore occupies every window from its departure until one window's length after its
 //! answer (or our giving up on it): whatever latency, clocks and window form do, the limit cannot
-//! be exceeded. Knows nobody; `batch` asks it.
+//! be exceeded. Within the limit, calls are paced so that no window is spent to the last and then
+//! waited for. Knows nobody; `batch` asks it.
+
+mod pace;
+mod window;
 
 use std::{
-    collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use futures_util::{FutureExt as _, future::BoxFuture};
 use tokio::{
-    sync::Notify,
-    time::{Instant, sleep_until, timeout_at},
+    sync::{Notify, watch},
+    time::{Instant, sleep_until},
 };
+
+use pace::{Pace, Room};
 
 /// At most `limit` calls in any stretch of `length`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,229 +31,166 @@ pub struct Limit {
     pub length: Duration,
 }
 
-/// Permits for calls, first come, first served.
-#[derive(Clone, Debug)]
+/// What waits for a permit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Whether a full call's worth waits: it may leave sooner than others.
+    pub full: bool,
+    /// From when on a call that is not full is worth leaving; none if nothing waits.
+    pub ready_at: Option<Instant>,
+}
+
+/// What waits, as it changes.
+pub type Demand = watch::Receiver<Load>;
+
+/// What a permit is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Covers {
+    /// Only a full call: others must wait for the pace of the longest window.
+    FullCall,
+    /// Any call.
+    AnyCall,
+}
+
+/// How a call with a permit ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Answered, whatever the answer, or given up.
+    Answered,
+    /// Refused because of the rate limit: somebody else uses the same app.
+    Throttled {
+        /// When the directory asks us to come back.
+        retry_after: Option<Duration>,
+    },
+    /// It never left.
+    Unused,
+}
+
+/// Whoever gives out permits: the windows in this process now, windows shared by several processes
+/// to come.
+pub trait Permits: Send + Sync + 'static {
+    /// Waits until a call may leave for what waits, and takes a place for it in every window.
+    ///
+    /// Cancel-safe: a caller that leaves takes none.
+    fn acquire<'a>(&'a self, demand: &'a mut Demand) -> BoxFuture<'a, Permit>;
+
+    /// In how long the last of so many further calls could leave.
+    fn outlook(&self, calls: usize) -> Duration;
+}
+
+/// Leave to make one call. Dropping it means that the call is answered, or given up.
+pub struct Permit {
+    covers: Covers,
+    end: Option<Box<dyn FnOnce(Ended) + Send>>,
+}
+
+/// The windows of one app, in this process.
 pub struct Quota {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
 struct Inner {
-    windows: Mutex<Vec<Window>>,
-    /// Whoever holds it is next. Tokio's mutex is fair, which makes the wait a queue.
-    turnstile: tokio::sync::Mutex<()>,
+    pace: Mutex<Pace>,
     /// Told when an answered call gives its places a time to come back.
     answered: Notify,
 }
 
-/// Leave to make one call. Dropping it means that the call is answered, or given up.
-#[derive(Debug)]
-pub struct Permit {
-    inner: Arc<Inner>,
-}
-
-/// No permit in time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoPermit {
-    /// The quota has no room before the deadline: known at once, without waiting for it.
-    #[error("the quota has no room before the deadline")]
-    Exhausted {
-        /// When it would have had room.
-        retry_after: Duration,
-    },
-    /// The deadline passed in the queue.
-    #[error("the deadline passed while waiting for the quota")]
-    DeadlineExceeded,
-}
-
-impl Quota {
-    /// A quota of several limits that all hold at once.
-    pub fn new(limits: &[Limit]) -> Self {
-        Self {
-            inner: Arc::new(Inner {
-                windows: Mutex::new(limits.iter().copied().map(Window::new).collect()),
-                turnstile: tokio::sync::Mutex::new(()),
-                answered: Notify::new(),
-            }),
-        }
+impl Permit {
+    /// A permit that tells `end` how its call ended, exactly once.
+    pub fn new(covers: Covers, end: impl FnOnce(Ended) + Send + 'static) -> Self {
+        let end = Some(Box::new(end) as Box<_>);
+        Self { covers, end }
     }
 
-    /// Waits for a permit. Cancel-safe: a caller that leaves takes none and holds up nobody.
-    ///
-    /// # Errors
-    /// See [`NoPermit`].
-    pub async fn acquire(&self, deadline: Instant) -> Result<Permit, NoPermit> {
-        let _turn = timeout_at(deadline, self.inner.turnstile.lock())
-            .await
-            .map_err(|_| NoPermit::DeadlineExceeded)?;
-        loop {
-            let answered = self.inner.answered.notified();
-            let now = Instant::now();
-            match self.inner.take(now) {
-                Room::Now => {
-                    return Ok(Permit {
-                        inner: self.inner.clone(),
-                    });
-                }
-                Room::At(at) if at > deadline => {
-                    return Err(NoPermit::Exhausted {
-                        retry_after: at - now,
-                    });
-                }
-                Room::At(at) => sleep_until(at).await,
-                Room::AfterAnAnswer => timeout_at(deadline, answered)
-                    .await
-                    .map_err(|_| NoPermit::DeadlineExceeded)?,
-            }
-        }
-    }
-}
-
-impl Inner {
-    fn lock(&self) -> MutexGuard<'_, Vec<Window>> {
-        // Plain counters: a panic under this lock leaves them whole.
-        self.windows.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What it is good for.
+    pub fn covers(&self) -> Covers {
+        self.covers
     }
 
-    /// Takes a place in every window, or in none.
-    fn take(&self, now: Instant) -> Room {
-        let mut windows = self.lock();
-        let room = windows
-            .iter_mut()
-            .map(|window| window.room(now))
-            .max()
-            .unwrap_or(Room::Now);
-        if room == Room::Now {
-            for window in windows.iter_mut() {
-                window.out += 1;
-            }
+    /// Says how the call ended.
+    pub fn ended(mut self, how: Ended) {
+        self.end_as(how);
+    }
+
+    fn end_as(&mut self, how: Ended) {
+        if let Some(end) = self.end.take() {
+            end(how);
         }
-        room
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let now = Instant::now();
-        for window in self.inner.lock().iter_mut() {
-            window.out = window.out.saturating_sub(1);
-            window.returning.push_back(now + window.limit.length);
-        }
-        self.inner.answered.notify_waiters();
+        self.end_as(Ended::Answered);
     }
 }
 
-/// One limit's places. Pure in `now`.
-#[derive(Debug)]
-struct Window {
-    limit: Limit,
-    /// Calls that are not answered yet.
-    out: usize,
-    /// When the places of answered calls come back: in ascending order, since all wait equally long.
-    returning: VecDeque<Instant>,
-}
-
-/// When a place is free. The order is that of the wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Room {
-    Now,
-    At(Instant),
-    AfterAnAnswer,
-}
-
-impl Window {
-    fn new(limit: Limit) -> Self {
+impl Quota {
+    /// A quota of several limits that all hold at once. Nobody knows what an earlier process spent
+    /// of them, so all but the shortest window's worth count as spent, and come back evenly.
+    pub fn new(limits: &[Limit]) -> Self {
         Self {
-            limit,
-            out: 0,
-            returning: VecDeque::new(),
+            inner: Arc::new(Inner {
+                pace: Mutex::new(Pace::new(limits, Instant::now())),
+                answered: Notify::new(),
+            }),
         }
     }
+}
 
-    fn room(&mut self, now: Instant) -> Room {
-        while self.returning.front().is_some_and(|at| *at <= now) {
-            self.returning.pop_front();
+impl Permits for Quota {
+    fn acquire<'a>(&'a self, demand: &'a mut Demand) -> BoxFuture<'a, Permit> {
+        async move {
+            loop {
+                let answered = self.inner.answered.notified();
+                let load = *demand.borrow_and_update();
+                let room = self.inner.lock().take(Instant::now(), load);
+                let until = match room {
+                    Room::Now(covers) => return self.inner.permit(covers),
+                    Room::At(at) => Some(at),
+                    Room::AfterAChange => None,
+                };
+                let at = async {
+                    match until {
+                        Some(at) => sleep_until(at).await,
+                        None => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    biased;
+                    changed = demand.changed() => if changed.is_err() {
+                        // Nothing can come to wait any more: whoever asks is about to end.
+                        std::future::pending::<()>().await;
+                    },
+                    () = answered => {}
+                    () = at => {}
+                }
+            }
         }
-        if self.out + self.returning.len() < self.limit.limit {
-            Room::Now
-        } else {
-            self.returning
-                .front()
-                .map_or(Room::AfterAnAnswer, |at| Room::At(*at))
-        }
+        .boxed()
+    }
+
+    fn outlook(&self, calls: usize) -> Duration {
+        self.inner.lock().outlook(Instant::now(), calls)
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, Pace> {
+        // Plain counters: a panic under this lock leaves them whole.
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn permit(self: &Arc<Self>, covers: Covers) -> Permit {
+        let inner = self.clone();
+        let departed = Instant::now();
+        let is_probe = self.lock().is_probing();
+        Permit::new(covers, move |how| {
+            inner.lock().end(departed, Instant::now(), is_probe, how);
+            inner.answered.notify_waiters();
+        })
     }
 }
 
 #[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
-    use super::*;
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    fn quota(limit: usize) -> Quota {
-        Quota::new(&[
-            Limit {
-                limit,
-                length: SECOND,
-            },
-            Limit {
-                limit: 1000,
-                length: 60 * SECOND,
-            },
-        ])
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_permit_comes_back_one_window_after_the_answer() {
-        let quota = quota(1);
-        let start = Instant::now();
-        let deadline = start + 10 * SECOND;
-        let permit = quota.acquire(deadline).await.unwrap();
-        let answered = tokio::spawn(async move {
-            tokio::time::sleep(SECOND / 2).await;
-            drop(permit);
-        });
-        let _next = quota.acquire(deadline).await.unwrap();
-        assert_eq!(start.elapsed(), SECOND + SECOND / 2);
-        answered.await.unwrap();
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_the_deadline_does_not_allow_is_refused_at_once() {
-        let quota = quota(1);
-        let start = Instant::now();
-        drop(quota.acquire(start + SECOND).await.unwrap());
-        assert_eq!(
-            quota.acquire(start + SECOND / 2).await.unwrap_err(),
-            NoPermit::Exhausted {
-                retry_after: SECOND
-            }
-        );
-        assert_eq!(start.elapsed(), Duration::ZERO);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_longer_window_holds_too() {
-        let quota = quota(50);
-        let start = Instant::now();
-        for _ in 0..1001 {
-            drop(quota.acquire(start + 120 * SECOND).await.unwrap());
-        }
-        assert!(start.elapsed() >= 60 * SECOND);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_caller_that_leaves_holds_up_nobody() {
-        let quota = quota(1);
-        let start = Instant::now();
-        let held = quota.acquire(start + SECOND).await.unwrap();
-        assert_eq!(
-            quota.acquire(start + SECOND / 2).await.unwrap_err(),
-            NoPermit::DeadlineExceeded
-        );
-        drop(held);
-        quota.acquire(start + 10 * SECOND).await.unwrap();
-    }
-}
+mod tests;

@@ -1,37 +1,38 @@
-//! One request's way, read from top to bottom: who is asked for, once each; one lookup per kind of
-//! ID; what the rows mean; one resolution per identifier, in order.
+//! One request's way, read from top to bottom: who is asked for, once each; what is known already;
+//! one flight for each that is not, shared with everybody who asks for the same; what the rows mean;
+//! one resolution per identifier, in order.
 //!
 //! Knows no wire: neither gRPC above nor Feishu below. `grpc` calls it.
 
 mod assemble;
 pub mod failure;
+mod flight;
 mod judge;
+mod tenant;
 
 use std::{
     collections::{BTreeMap, HashSet},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use futures_util::future::join_all;
-use tokio::time::Instant;
-
 use crate::{
-    batch::{Batcher, WhenFull},
+    batch::{Class, WhenFull, Wish},
+    caller::CallerId,
     deadline::Deadline,
     identity::{Identifier, InvalidIdentifier, Person, PersonStatus, UserIdType},
 };
 
 pub use failure::{Failure, Reason};
+pub use tenant::Tenant;
+
+/// A request of up to so many identifiers is interactive, a larger one is bulk.
+const INTERACTIVE_UP_TO: usize = 10;
 
 /// Resolves people of every configured tenant.
 pub struct Resolver {
-    tenants: BTreeMap<String, Tenant>,
+    tenants: BTreeMap<String, Arc<Tenant>>,
     default: Option<String>,
-}
-
-/// One tenant: nothing in it is shared with another.
-pub struct Tenant {
-    batcher: Batcher,
 }
 
 /// What to resolve.
@@ -44,8 +45,11 @@ pub struct ResolveRequest {
     pub identifiers: Vec<Result<Identifier, InvalidIdentifier>>,
     /// Also people who have left.
     pub include_resigned: bool,
-    /// The oldest answer accepted. Every answer is new, so far.
+    /// The oldest answer accepted, counted from when its call left; none: as the TTL has it. Zero: of
+    /// a call that leaves from now on.
     pub max_age: Option<Duration>,
+    /// Who asks.
+    pub caller: CallerId,
     /// When the caller stops waiting.
     pub deadline: Deadline,
     /// What to do when too much waits already.
@@ -90,40 +94,27 @@ pub struct Resolved {
 
 impl Resolver {
     /// A resolver of these tenants. `default` is the one meant by an empty name.
-    pub fn new(tenants: BTreeMap<String, Tenant>, default: Option<String>) -> Self {
+    pub fn new(tenants: BTreeMap<String, Arc<Tenant>>, default: Option<String>) -> Self {
         Self { tenants, default }
     }
 
     /// Resolves: one resolution per identifier, in order, by the deadline.
     ///
-    /// Cancel-safe: calls in flight are abandoned.
+    /// Cancel-safe: nobody else is cancelled, and what only this request wanted is not asked for.
     ///
     /// # Errors
     /// Only for a request that names no tenant there is. Whether a request all of whose items
     /// failed is an error is for the caller to say.
     pub async fn resolve(&self, request: ResolveRequest) -> Result<Vec<Resolution>, Failure> {
         let tenant = self.tenant(&request.tenant)?;
-        // The same person asked for twice is asked about once.
-        let keys: HashSet<&Identifier> = request.identifiers.iter().flatten().collect();
-        let keys: Vec<Identifier> = keys.into_iter().cloned().collect();
-        let mut kinds = request.user_id_types;
+        let mut kinds = request.user_id_types.clone();
         if kinds.is_empty() {
             kinds.push(UserIdType::UserId);
         }
         kinds.sort_unstable();
         kinds.dedup();
-        // An answer needs a moment to reach the caller in time.
-        let deadline: Instant = request.deadline.with_margin().instant();
-        let asks = kinds.iter().map(|kind| {
-            let ask = judge::Ask {
-                kind: *kind,
-                include_resigned: request.include_resigned,
-                deadline,
-                when_full: request.when_full,
-            };
-            tenant.judge(ask, keys.clone())
-        });
-        let judged: Vec<_> = kinds.iter().copied().zip(join_all(asks).await).collect();
+        let people = once_each(&request.identifiers);
+        let judged = tenant.judge(&people, &kinds, request.ask()).await;
         let resolve = |identifier: &Result<Identifier, InvalidIdentifier>| match identifier {
             Ok(key) => assemble::resolution(key, &judged),
             Err(invalid) => Resolution::Invalid(invalid.into()),
@@ -139,7 +130,7 @@ impl Resolver {
         }
     }
 
-    fn tenant(&self, name: &str) -> Result<&Tenant, Failure> {
+    fn tenant(&self, name: &str) -> Result<&Arc<Tenant>, Failure> {
         let name = self.name_of(name);
         if name.is_empty() {
             return Err(Failure::new(
@@ -156,16 +147,34 @@ impl Resolver {
     }
 }
 
-impl Tenant {
-    /// A tenant behind this batcher.
-    pub fn new(batcher: Batcher) -> Self {
-        Self { batcher }
+impl ResolveRequest {
+    fn ask(&self) -> tenant::Ask {
+        let class = match self.identifiers.len() {
+            0..=INTERACTIVE_UP_TO => Class::Interactive,
+            _ => Class::Bulk,
+        };
+        tenant::Ask {
+            include_resigned: self.include_resigned,
+            max_age: self.max_age,
+            wish: Wish {
+                // An answer needs a moment to reach the caller in time.
+                deadline: self.deadline.with_margin().instant(),
+                class,
+                caller: self.caller,
+            },
+            when_full: self.when_full,
+        }
     }
+}
 
-    /// Where the field scope for this kind of ID is requested.
-    fn scope_page(&self, kind: UserIdType) -> Option<String> {
-        self.batcher.scope_page(failure::field_scope(kind)?)
-    }
+/// The same person asked for twice is asked about once. In the order of the request, so that its
+/// first are the first to be asked about.
+fn once_each(identifiers: &[Result<Identifier, InvalidIdentifier>]) -> Vec<&Identifier> {
+    let mut seen = HashSet::new();
+    let valid = identifiers.iter().flatten();
+    valid
+        .filter(|identifier| seen.insert(*identifier))
+        .collect()
 }
 
 impl std::fmt::Debug for Resolved {

@@ -1,116 +1,136 @@
-//! Finding the key that the directory refuses, so that one bad key cannot hurt the rest.
+//! Finding the key that makes a call fail, so that one bad key cannot hurt the rest.
 
 use std::sync::Arc;
 
 use futures_util::{FutureExt as _, future::BoxFuture, future::join_all};
 use tokio::time::Instant;
 
-use crate::directory::{DirectoryError, DirectoryErrorKind as Kind, LookupBatch};
+use crate::directory::{Advice, DirectoryError, DirectoryErrorKind as Kind, LookupScope};
 
-use super::{Batcher, LookupError, Lookups, fill, pack};
+use super::{
+    CallResult, LookupError, Shared, lanes,
+    settle::fail,
+    waiting::{Cargo, Key},
+};
 
-impl Batcher {
-    /// Answers a batch whose content was refused: the culprits with the refusal, the others with
+impl Shared {
+    /// Answers a call whose content was refused: the culprits with the refusal, the others with
     /// what the directory says of them.
-    pub(super) fn isolate(
-        &self,
-        batch: LookupBatch,
-        refusal: Arc<DirectoryError>,
-        deadline: Instant,
-    ) -> BoxFuture<'_, Lookups> {
+    pub(super) async fn isolate(&self, cargo: Cargo, refusal: Arc<DirectoryError>) {
+        let scope = cargo.batch.scope();
+        // The witness of a call for one key may be the culprit.
+        if cargo.keys.len() <= 1 && cargo.batch.len() <= 1 {
+            return fail(cargo, &LookupError::Refused(refusal));
+        }
+        if let Kind::ContentRefused { culprits } = &refusal.kind
+            && !culprits.is_empty()
+            && culprits.len() < cargo.batch.len()
+        {
+            let is_bad = |key: &Key| culprits.contains(&key.key);
+            let (bad, good): (Vec<_>, Vec<_>) = cargo.keys.into_iter().partition(is_bad);
+            for key in bad {
+                key.answer(Err(LookupError::Refused(refusal.clone())));
+            }
+            return self.resend(vec![good], scope).await;
+        }
+        let quarters = quarter(cargo.keys);
+        if quarters.len() < 4 {
+            return self.resend(quarters, scope).await;
+        }
+        let results = self.send_all(quarters, scope).await;
+        if results
+            .iter()
+            .all(|(_, result)| advice(result) == Some(Advice::Split))
+        {
+            // All alike: it is not the content. No more calls.
+            let error = LookupError::Directory(not_the_content(&refusal));
+            return results.into_iter().for_each(|(part, _)| fail(part, &error));
+        }
+        self.settle_all(results).await;
+    }
+
+    /// Halves a call that has failed twice without a word about why.
+    pub(super) fn halve(&self, cargo: Cargo, error: Arc<DirectoryError>) -> BoxFuture<'_, ()> {
         async move {
-            if batch.len() <= 1 {
-                return fill(&batch, Err(LookupError::Refused(refusal)));
+            let scope = cargo.batch.scope();
+            let mut keys = cargo.keys;
+            let second = keys.split_off(keys.len() / 2);
+            let results = self.send_all(vec![keys, second], scope).await;
+            let failed_alike = results
+                .iter()
+                .all(|(_, result)| advice(result) == Some(Advice::Retry));
+            for (mut part, result) in results {
+                let Err(LookupError::Directory(error)) = &result else {
+                    self.settle(part, result).await;
+                    continue;
+                };
+                if error.kind.advice() != Advice::Retry {
+                    self.settle(part, result).await;
+                } else if failed_alike || part.keys.len() <= 1 {
+                    for key in &mut part.keys {
+                        key.attempts += 1;
+                    }
+                    self.later(part.keys, error);
+                } else {
+                    // The other half fared better: the culprit is in this one.
+                    self.halve(part, error.clone()).await;
+                }
             }
-            if let Kind::ContentRefused { culprits } = &refusal.kind
-                && !culprits.is_empty()
-                && culprits.len() < batch.len()
-            {
-                return self.without(&batch, culprits, &refusal, deadline).await;
-            }
-            self.quarters(batch, refusal, deadline).await
+            drop(error);
         }
         .boxed()
     }
 
-    /// The directory named the culprits: one more call for the others.
-    async fn without(
-        &self,
-        batch: &LookupBatch,
-        culprits: &[crate::identity::Identifier],
-        refusal: &Arc<DirectoryError>,
-        deadline: Instant,
-    ) -> Lookups {
-        let (bad, good): (Vec<_>, Vec<_>) = batch
-            .keys()
-            .cloned()
-            .partition(|key| culprits.contains(key));
-        let mut lookups: Lookups = bad
-            .into_iter()
-            .map(|key| (key, Err(LookupError::Refused(refusal.clone()))))
-            .collect();
-        for rest in pack(batch.scope(), good) {
-            lookups.extend(self.lookup_batch(rest, deadline).await);
-        }
-        lookups
+    async fn resend(&self, parts: Vec<Vec<Key>>, scope: LookupScope) {
+        let results = self.send_all(parts, scope).await;
+        self.settle_all(results).await;
     }
 
-    /// Nobody was named: by kind and in halves, which is in quarters.
-    async fn quarters(
-        &self,
-        batch: LookupBatch,
-        refusal: Arc<DirectoryError>,
-        deadline: Instant,
-    ) -> Lookups {
-        let quarters = quarter(&batch);
-        let calls = quarters.iter().map(|part| self.call(part, deadline));
-        let results = join_all(calls).await;
-        let is_refusal = |result: &Result<_, LookupError>| {
-            matches!(result, Err(LookupError::Directory(error))
-                if matches!(error.kind, Kind::ContentRefused { .. }))
-        };
-        if quarters.len() == 4 && results.iter().all(is_refusal) {
-            // All alike: it is not the content. No more calls.
-            return fill(
-                &batch,
-                Err(LookupError::Directory(not_the_content(&refusal))),
-            );
-        }
-        let mut lookups = Lookups::with_capacity(batch.len());
-        for (part, result) in quarters.into_iter().zip(results) {
-            match result {
-                Err(LookupError::Directory(error))
-                    if matches!(error.kind, Kind::ContentRefused { .. }) =>
-                {
-                    lookups.extend(self.isolate(part, error, deadline).await);
-                }
-                result => lookups.extend(fill(&part, result)),
-            }
-        }
-        lookups
+    async fn send_all(&self, parts: Vec<Vec<Key>>, scope: LookupScope) -> Vec<(Cargo, CallResult)> {
+        let now = Instant::now();
+        let parts = parts.into_iter().filter(|keys| !keys.is_empty());
+        let sent = parts.map(|keys| self.send(Cargo::of(scope, keys, now)));
+        join_all(sent).await.into_iter().flatten().collect()
+    }
+
+    async fn settle_all(&self, results: Vec<(Cargo, CallResult)>) {
+        let settled = results
+            .into_iter()
+            .map(|(part, result)| self.settle(part, result));
+        join_all(settled).await;
     }
 }
 
-/// Each kind in two halves; fewer parts where there are fewer keys.
-fn quarter(batch: &LookupBatch) -> Vec<LookupBatch> {
-    let halves = |keys: &[crate::identity::Identifier]| {
-        let half = keys.len().div_ceil(2).max(1);
-        keys.chunks(half)
-            .flat_map(|part| pack(batch.scope(), part.iter().cloned()))
-            .collect::<Vec<_>>()
+/// Each kind in two halves; a single kind in four quarters; fewer parts where there are fewer keys.
+fn quarter(keys: Vec<Key>) -> Vec<Vec<Key>> {
+    let (emails, mobiles): (Vec<_>, Vec<_>) = keys
+        .into_iter()
+        .partition(|key| lanes::Kind::of(&key.key) == lanes::Kind::Email);
+    let parts = if emails.is_empty() || mobiles.is_empty() {
+        4
+    } else {
+        2
     };
-    // Only one kind: its halves in halves.
-    if batch.emails().is_empty() || batch.mobiles().is_empty() {
-        let quarter = batch.len().div_ceil(4).max(1);
-        let keys: Vec<_> = batch.keys().cloned().collect();
-        return keys
-            .chunks(quarter)
-            .flat_map(|part| pack(batch.scope(), part.iter().cloned()))
-            .collect();
+    let mut quarters = split(emails, parts);
+    quarters.extend(split(mobiles, parts));
+    quarters
+}
+
+fn split(mut keys: Vec<Key>, parts: usize) -> Vec<Vec<Key>> {
+    let size = keys.len().div_ceil(parts).max(1);
+    let mut split = Vec::new();
+    while !keys.is_empty() {
+        let rest = keys.split_off(size.min(keys.len()));
+        split.push(std::mem::replace(&mut keys, rest));
     }
-    let mut parts = halves(batch.emails());
-    parts.extend(halves(batch.mobiles()));
-    parts
+    split
+}
+
+fn advice(result: &CallResult) -> Option<Advice> {
+    match result {
+        Err(LookupError::Directory(error)) => Some(error.kind.advice()),
+        _ => None,
+    }
 }
 
 fn not_the_content(refusal: &DirectoryError) -> Arc<DirectoryError> {

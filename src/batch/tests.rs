@@ -1,18 +1,21 @@
-//! Packing, splitting and deadlines against a directory made for the test.
+//! Packing, splitting, retries and deadlines against a directory made for the test.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-use std::sync::Mutex;
+use std::{collections::HashMap, time::Duration};
 
-use futures_util::{FutureExt as _, future::BoxFuture};
+use futures_util::{FutureExt as _, future::BoxFuture, future::join_all};
 use tokio::time::sleep;
 
 use super::*;
 use crate::{
+    caller::CallerId,
     clock,
-    directory::LookupAnswer,
+    directory::{DirectoryErrorKind as Kind, LookupBatch},
     identity::{Email, Mobile, UserIdType},
-    quota::Limit,
+    quota::{Limit, Quota},
 };
+
+type Lookups = HashMap<Identifier, LookupResult>;
 
 const SCOPE: LookupScope = LookupScope {
     user_id_type: UserIdType::UserId,
@@ -24,10 +27,15 @@ const SCOPE: LookupScope = LookupScope {
 struct Echo {
     calls: Mutex<Vec<(usize, usize)>>,
     poison: Vec<Identifier>,
+    unknown: Vec<Identifier>,
     names_culprits: bool,
     refuses_all: bool,
     latency: Duration,
-    token_rejections: Mutex<usize>,
+    /// How the next calls fail, one after the other.
+    failures: Mutex<Vec<Kind>>,
+    /// How a call with a poisoned key fails, if not as refused.
+    poison_fails: Option<Kind>,
+    panics: bool,
 }
 
 impl Directory for Echo {
@@ -41,16 +49,20 @@ impl Directory for Echo {
                 .unwrap()
                 .push((batch.emails().len(), batch.mobiles().len()));
             sleep(self.latency).await;
-            let mut rejections = self.token_rejections.lock().unwrap();
-            if *rejections > 0 {
-                *rejections -= 1;
-                return Err(failure(Kind::TokenRejected));
+            assert!(!self.panics, "on purpose");
+            if let Some(kind) = self.failures.lock().unwrap().pop() {
+                return Err(failure(kind));
             }
             let bad: Vec<_> = batch
                 .keys()
                 .filter(|key| self.poison.contains(key))
                 .cloned()
                 .collect();
+            if let Some(kind) = &self.poison_fails
+                && !bad.is_empty()
+            {
+                return Err(failure(kind.clone()));
+            }
             if self.refuses_all || !bad.is_empty() {
                 let culprits = if self.names_culprits { bad } else { Vec::new() };
                 return Err(failure(Kind::ContentRefused { culprits }));
@@ -61,7 +73,11 @@ impl Directory for Echo {
             };
             Ok(LookupAnswer {
                 asked_at: clock::wall_now(),
-                people: batch.keys().map(person).collect(),
+                people: batch
+                    .keys()
+                    .filter(|key| !self.unknown.contains(key))
+                    .map(person)
+                    .collect(),
             })
         }
         .boxed()
@@ -96,39 +112,36 @@ fn batcher(echo: Echo) -> (Arc<Echo>, Batcher) {
         limit: 50,
         length: Duration::from_secs(1),
     };
-    let batcher = Batcher::new(echo.clone(), Quota::new(&[second]), 16, 2000);
+    let settings = BatchSettings {
+        max_in_flight: 16,
+        max_queue: 2000,
+        random: || 0.5,
+    };
+    let batcher = Batcher::new(echo.clone(), Arc::new(Quota::new(&[second])), settings);
     (echo, batcher)
 }
 
-async fn run(batcher: &Batcher, keys: Vec<Identifier>, seconds: u64) -> Lookups {
-    let deadline = Instant::now() + Duration::from_secs(seconds);
-    batcher.lookup(SCOPE, keys, deadline, WhenFull::Shed).await
+fn wish(seconds: u64, class: Class) -> Wish {
+    Wish {
+        deadline: Instant::now() + Duration::from_secs(seconds),
+        class,
+        caller: CallerId(1),
+    }
 }
 
-#[test]
-fn a_batch_never_exceeds_fifty_of_a_kind_and_both_kinds_share_calls() {
-    for (e, m, calls) in [
-        (0, 0, 0),
-        (1, 0, 1),
-        (70, 50, 2),
-        (50, 50, 1),
-        (51, 0, 2),
-        (500, 500, 10),
-        (3, 101, 3),
-    ] {
-        for keys in [
-            emails(e).into_iter().chain(mobiles(m)).collect::<Vec<_>>(),
-            mobiles(m).into_iter().chain(emails(e)).collect(),
-        ] {
-            let batches = pack(SCOPE, keys);
-            assert_eq!(batches.len(), calls, "{e} e-mails and {m} mobiles");
-            assert!(
-                batches
-                    .iter()
-                    .all(|b| b.emails().len() <= 50 && b.mobiles().len() <= 50)
-            );
-            assert_eq!(batches.iter().map(LookupBatch::len).sum::<usize>(), e + m);
-        }
+async fn run(batcher: &Batcher, keys: Vec<Identifier>, seconds: u64) -> Lookups {
+    let wish = wish(seconds, Class::Bulk);
+    let lookups = keys.into_iter().map(|key| async move {
+        let (interest, _stake) = Interest::new(wish);
+        let result = batcher.lookup(SCOPE, key.clone(), interest).await;
+        (key, result)
+    });
+    join_all(lookups).await.into_iter().collect()
+}
+
+impl Echo {
+    fn calls(&self) -> Vec<(usize, usize)> {
+        self.calls.lock().unwrap().clone()
     }
 }
 
@@ -140,7 +153,7 @@ async fn every_key_gets_its_own_answer() {
     for key in keys {
         assert_eq!(lookups[&key].as_ref().unwrap().people[0].id, key.as_str());
     }
-    assert_eq!(echo.calls.lock().unwrap().len(), 2);
+    assert_eq!(echo.calls().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -160,7 +173,7 @@ async fn one_poisoned_key_is_refused_alone() {
             }
         }
         assert!(lookups[&keys[bad]].is_err());
-        let calls = echo.calls.lock().unwrap().len();
+        let calls = echo.calls().len();
         assert!(calls <= most_calls, "{calls} calls");
     }
 }
@@ -172,7 +185,7 @@ async fn what_is_refused_in_every_part_is_not_the_contents_fault() {
         ..Echo::default()
     });
     let lookups = run(&batcher, emails(40), 10).await;
-    assert_eq!(echo.calls.lock().unwrap().len(), 5);
+    assert_eq!(echo.calls().len(), 5);
     for result in lookups.values() {
         let Err(LookupError::Directory(error)) = result else {
             unreachable!("a failure, not a refusal")
@@ -182,58 +195,336 @@ async fn what_is_refused_in_every_part_is_not_the_contents_fault() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rejected_token_costs_one_more_call_and_no_failure() {
-    let (echo, batcher) = batcher(Echo {
-        token_rejections: Mutex::new(1),
-        ..Echo::default()
-    });
-    let lookups = run(&batcher, emails(1), 10).await;
-    assert!(lookups.values().all(Result::is_ok));
-    assert_eq!(echo.calls.lock().unwrap().len(), 2);
+async fn a_burst_shares_a_call_and_a_lone_key_hardly_waits() {
+    let (echo, batcher) = batcher(Echo::default());
+    let start = Instant::now();
+    run(&batcher, emails(1), 10).await;
+    assert!(start.elapsed() <= Duration::from_millis(1));
+    let keys: Vec<_> = emails(50).into_iter().skip(1).chain(mobiles(50)).collect();
+    run(&batcher, keys, 10).await;
+    // The one who was found rides along as a witness.
+    assert_eq!(echo.calls(), [(1, 0), (50, 50)]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_second_rejection_is_reported() {
+async fn a_rejected_token_costs_one_more_call_and_no_failure() {
     let (echo, batcher) = batcher(Echo {
-        token_rejections: Mutex::new(9),
+        failures: Mutex::new(vec![Kind::TokenRejected]),
+        ..Echo::default()
+    });
+    let start = Instant::now();
+    let lookups = run(&batcher, emails(1), 10).await;
+    assert!(lookups.values().all(Result::is_ok));
+    assert_eq!(echo.calls().len(), 2);
+    assert!(start.elapsed() < Duration::from_millis(10), "no pause");
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_that_are_rejected_again_and_again_are_reported() {
+    let (echo, batcher) = batcher(Echo {
+        failures: Mutex::new(vec![Kind::TokenRejected; 9]),
         ..Echo::default()
     });
     let lookups = run(&batcher, emails(1), 10).await;
     assert!(lookups.values().all(Result::is_err));
-    assert_eq!(echo.calls.lock().unwrap().len(), 2);
+    assert_eq!(echo.calls().len(), 5, "one for free and four attempts");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hiccup_is_tried_again_apart_from_others_and_reaches_nobody() {
+    let (echo, batcher) = batcher(Echo {
+        failures: Mutex::new(vec![Kind::Unavailable]),
+        latency: Duration::from_millis(10),
+        ..Echo::default()
+    });
+    let others = async {
+        sleep(Duration::from_millis(80)).await;
+        run(&batcher, mobiles(3), 10).await
+    };
+    let (first, others) = tokio::join!(run(&batcher, emails(3), 10), others);
+    assert!(first.values().chain(others.values()).all(Result::is_ok));
+    assert_eq!(echo.calls(), [(3, 0), (0, 3), (3, 0)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_breaks_feishu_takes_nobody_down_with_it() {
+    let keys: Vec<_> = emails(50).into_iter().chain(mobiles(50)).collect();
+    let (echo, batcher) = batcher(Echo {
+        poison: vec![keys[17].clone()],
+        poison_fails: Some(Kind::Unavailable),
+        ..Echo::default()
+    });
+    let lookups = run(&batcher, keys.clone(), 60).await;
+    for (n, key) in keys.iter().enumerate() {
+        assert_eq!(lookups[key].is_ok(), n != 17, "{n}");
+    }
+    let calls = echo.calls().len();
+    assert!(calls <= 20, "{calls} calls");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_does_not_pass_is_not_tried_for_ever_nor_past_the_deadline() {
+    for (seconds, most) in [(60, 4), (1, 4)] {
+        let (echo, batcher) = batcher(Echo {
+            failures: Mutex::new(vec![Kind::TimedOut; 99]),
+            ..Echo::default()
+        });
+        let start = Instant::now();
+        let lookups = run(&batcher, emails(1), seconds).await;
+        let Err(LookupError::Directory(error)) = &lookups[&emails(1)[0]] else {
+            unreachable!("{lookups:?}")
+        };
+        assert_eq!(error.kind, Kind::TimedOut);
+        assert!(echo.calls().len() <= most);
+        assert!(start.elapsed() < Duration::from_secs(2));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_five_failures_in_a_row_nobody_waits_and_a_probe_brings_it_back() {
+    let (echo, batcher) = batcher(Echo {
+        failures: Mutex::new(vec![Kind::Unavailable; 5]),
+        ..Echo::default()
+    });
+    let first = run(&batcher, emails(1), 60).await;
+    assert!(first.values().all(Result::is_err));
+    let second = run(&batcher, emails(1), 60).await;
+    assert!(
+        second
+            .values()
+            .all(|r| matches!(r, Err(LookupError::NotAsked { .. })))
+    );
+    assert_eq!(echo.calls().len(), 5);
+    let start = Instant::now();
+    let third = run(&batcher, emails(1), 60).await;
+    let Err(LookupError::NotAsked { retry_after, .. }) = &third[&emails(1)[0]] else {
+        unreachable!("{third:?}")
+    };
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    sleep(*retry_after).await;
+    let back = run(&batcher, emails(60), 60).await;
+    assert!(back.values().all(Result::is_ok), "{back:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_needs_mending_is_not_tried_again() {
+    let (echo, batcher) = batcher(Echo {
+        failures: Mutex::new(vec![Kind::BadCredentials]),
+        ..Echo::default()
+    });
+    let lookups = run(&batcher, emails(3), 60).await;
+    assert!(lookups.values().all(Result::is_err));
+    assert_eq!(echo.calls().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rate_limit_is_waited_for_by_those_who_can_and_told_the_others_at_once() {
+    let (echo, batcher) = batcher(Echo {
+        failures: Mutex::new(vec![Kind::Throttled {
+            retry_after: Some(Duration::from_secs(5)),
+        }]),
+        ..Echo::default()
+    });
+    let start = Instant::now();
+    let hasty = async {
+        let lookups = run(&batcher, emails(1), 2).await;
+        (lookups, start.elapsed())
+    };
+    let (hasty, patient) = tokio::join!(hasty, run(&batcher, mobiles(1), 60));
+    assert!(patient.values().all(Result::is_ok));
+    assert!(start.elapsed() >= Duration::from_secs(5));
+    let told = |r: &LookupResult| matches!(r, Err(LookupError::QuotaExhausted { .. }));
+    assert!(hasty.0.values().all(told), "{:?}", hasty.0);
+    assert!(hasty.1 < Duration::from_millis(100));
+    assert_eq!(echo.calls().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_deadline_ends_the_wait_and_keeps_what_is_answered() {
-    let (_echo, batcher) = batcher(Echo {
+    let (echo, batcher) = batcher(Echo {
         latency: Duration::from_millis(1500),
         ..Echo::default()
     });
-    // 1,000 keys of one kind are 20 calls; 16 fly at once, so 4 are asked too late.
+    // 1,000 keys of one kind are 20 calls; 16 fly at once, so 4 would leave too late to be of use.
     let start = Instant::now();
-    let lookups = run(&batcher, emails(1000), 2).await;
-    assert_eq!(start.elapsed(), Duration::from_secs(2));
+    let lookups = run(&batcher, emails(1000), 1).await;
+    // What has left is waited for here; the resolver's callers wait no longer than they want to.
+    assert_eq!(start.elapsed().as_millis() / 100, 17);
     let answered = lookups.values().filter(|r| r.is_ok()).count();
     assert_eq!(answered, 800);
-    let late = |r: &&Result<Looked, LookupError>| matches!(r, Err(LookupError::DeadlineExceeded));
+    let late = |r: &&LookupResult| matches!(r, Err(LookupError::DeadlineExceeded));
     assert_eq!(lookups.values().filter(late).count(), 200);
+    assert_eq!(
+        echo.calls().len(),
+        16,
+        "what nobody waits for costs no call"
+    );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_queue_sheds_or_slows_down() {
+async fn whoever_leaves_takes_their_key_along_and_cancels_nobody() {
+    let (echo, batcher) = batcher(Echo {
+        latency: Duration::from_millis(50),
+        ..Echo::default()
+    });
+    let (interest, gone) = Interest::new(wish(10, Class::Interactive));
+    let stays = interest.join(wish(10, Class::Interactive), None).unwrap();
+    let key = emails(1)[0].clone();
+    let lookup = batcher.lookup(SCOPE, key.clone(), interest.clone());
+    drop(gone);
+    assert!(lookup.await.is_ok(), "somebody else waits");
+    drop(stays);
+    let (interest, gone) = Interest::new(wish(10, Class::Interactive));
+    let lookup = batcher.lookup(SCOPE, key, interest.clone());
+    drop(gone);
+    assert!(matches!(lookup.await, Err(LookupError::DeadlineExceeded)));
+    assert!(
+        interest.join(wish(10, Class::Bulk), None).is_none(),
+        "given up"
+    );
+    assert_eq!(echo.calls().len(), 1);
+    assert_eq!(batcher.waiting(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_has_left_cannot_be_joined_by_who_wants_a_later_one() {
+    let (_echo, batcher) = batcher(Echo {
+        latency: Duration::from_millis(50),
+        ..Echo::default()
+    });
+    let (interest, _stake) = Interest::new(wish(10, Class::Interactive));
+    let key = emails(1)[0].clone();
+    let before = Instant::now();
+    let later = async {
+        let fresh = |interest: &Arc<Interest>| {
+            interest.join(wish(10, Class::Interactive), Some(Instant::now()))
+        };
+        assert!(fresh(&interest).is_some(), "it has not left yet");
+        sleep(Duration::from_millis(20)).await;
+        assert!(fresh(&interest).is_none());
+        assert!(
+            interest
+                .join(wish(10, Class::Interactive), Some(before))
+                .is_some()
+        );
+    };
+    let (looked, ()) = tokio::join!(batcher.lookup(SCOPE, key, interest.clone()), later);
+    assert!(looked.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_rides_along_or_leaves_when_it_is_urgent() {
+    let (echo, batcher) = batcher(Echo::default());
+    let refresh = |n: usize| {
+        let now = Instant::now();
+        let wish = Wish::refresh(now + Duration::from_secs(60), now + Duration::from_secs(90));
+        let (interest, stake) = Interest::new(wish);
+        let lookup = batcher.lookup(SCOPE, emails(n + 1)[n].clone(), interest);
+        async move {
+            let looked = lookup.await;
+            drop(stake);
+            looked
+        }
+    };
+    let start = Instant::now();
+    let somebody = async {
+        sleep(Duration::from_secs(10)).await;
+        run(&batcher, mobiles(1), 10).await
+    };
+    let (rode, _) = tokio::join!(refresh(0), somebody);
+    assert!(rode.is_ok());
+    assert_eq!(start.elapsed().as_secs(), 10);
+    assert_eq!(echo.calls(), [(1, 1)]);
+    assert!(refresh(1).await.is_ok());
+    assert_eq!(start.elapsed().as_secs(), 70, "nobody came by");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_that_somebody_comes_to_wait_for_leaves_at_once() {
+    let (_echo, batcher) = batcher(Echo::default());
+    let start = Instant::now();
+    let wish_to_refresh = Wish::refresh(
+        start + Duration::from_secs(60),
+        start + Duration::from_secs(90),
+    );
+    let (interest, _stake) = Interest::new(wish_to_refresh);
+    let joins = async {
+        sleep(Duration::from_secs(1)).await;
+        interest.join(wish(10, Class::Interactive), None)
+    };
+    let key = emails(1)[0].clone();
+    let (looked, joined) = tokio::join!(batcher.lookup(SCOPE, key, interest.clone()), joins);
+    assert!(looked.is_ok() && joined.is_some());
+    assert!(start.elapsed() < Duration::from_millis(1010));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_not_found_in_a_call_that_gave_nobody_an_id_is_told_apart() {
+    let (_echo, batcher) = batcher(Echo {
+        unknown: emails(3)[1..].to_vec(),
+        ..Echo::default()
+    });
+    let given = |lookups: Lookups| lookups.into_values().map(|l| l.unwrap().kind_was_given);
+    let unknown = emails(3)[1].clone();
+    assert!(given(run(&batcher, vec![unknown.clone()], 10).await).all(|given| !given));
+    run(&batcher, emails(1), 10).await;
+    // From now on somebody known rides along.
+    assert!(given(run(&batcher, vec![unknown], 10).await).all(|given| given));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_is_a_failed_call_and_the_queue_goes_on() {
+    let (echo, batcher) = batcher(Echo {
+        panics: true,
+        ..Echo::default()
+    });
+    let lookups = run(&batcher, emails(1), 10).await;
+    assert!(lookups.values().all(Result::is_err));
+    assert_eq!(echo.calls().len(), 4);
+    assert_eq!(batcher.waiting(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_queue_sheds_or_slows_down_and_bulk_does_not_shut_others_out() {
+    let (_echo, batcher) = batcher(Echo::default());
+    let bulk = wish(10, Class::Bulk);
+    let places = batcher.admit(1500, bulk, WhenFull::Shed).await.unwrap();
+    let shed = batcher.admit(1, bulk, WhenFull::Shed).await;
+    assert!(matches!(shed, Err(LookupError::Overloaded)));
+    let interactive = wish(10, Class::Interactive);
+    let mut few = batcher.admit(2, interactive, WhenFull::Shed).await.unwrap();
+    assert!(few.split().is_some() && few.split().is_some() && few.split().is_none());
+    let frees = async {
+        sleep(Duration::from_secs(1)).await;
+        drop(places);
+    };
+    let (slowed, ()) = tokio::join!(batcher.admit(500, bulk, WhenFull::Wait), frees);
+    assert!(slowed.is_ok());
+    let hasty = wish(1, Class::Bulk);
+    let late = batcher.admit(1500, hasty, WhenFull::Wait).await;
+    assert!(matches!(late, Err(LookupError::DeadlineExceeded)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_quota_cannot_serve_in_time_is_refused_at_once_with_a_time_to_come_back() {
     let (_echo, batcher) = batcher(Echo {
         latency: Duration::from_millis(100),
         ..Echo::default()
     });
-    let deadline = Instant::now() + Duration::from_secs(10);
-    let (first, shed, waited) = tokio::join!(
-        batcher.lookup(SCOPE, emails(1500), deadline, WhenFull::Shed),
-        batcher.lookup(SCOPE, emails(501), deadline, WhenFull::Shed),
-        batcher.lookup(SCOPE, emails(501), deadline, WhenFull::Wait),
-    );
-    assert!(first.values().chain(waited.values()).all(Result::is_ok));
-    assert!(
-        shed.values()
-            .all(|r| matches!(r, Err(LookupError::Overloaded)))
-    );
+    let busy = run(&batcher, emails(10_000), 60);
+    let late = async {
+        sleep(Duration::from_millis(10)).await;
+        let start = Instant::now();
+        let refused = batcher.admit(1, wish(1, Class::Bulk), WhenFull::Shed).await;
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        let Err(LookupError::QuotaExhausted { retry_after }) = refused else {
+            unreachable!("{refused:?}")
+        };
+        assert!((1..=4).contains(&retry_after.as_secs()), "{retry_after:?}");
+        // Bulk in front of it does not count against a single lookup.
+        let interactive = wish(1, Class::Interactive);
+        assert!(batcher.admit(1, interactive, WhenFull::Shed).await.is_ok());
+    };
+    let (busy, ()) = tokio::join!(busy, late);
+    assert!(busy.values().all(Result::is_ok));
 }

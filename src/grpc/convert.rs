@@ -4,14 +4,12 @@
 use std::time::{Duration, SystemTime};
 
 use crate::{
-    batch::WhenFull,
-    deadline::Deadline,
     identity::{Email, Identifier, InvalidIdentifier, Mobile, Person, PersonStatus, UserIdType},
     pb::identity as pb,
     resolver::{Failure, Reason, Resolution, ResolveRequest, Resolved},
 };
 
-use super::status::Rejection;
+use super::{Terms, status::Rejection};
 
 /// The request in the resolver's words.
 ///
@@ -20,8 +18,7 @@ use super::status::Rejection;
 pub(super) fn request(
     request: &pb::ResolveUserIdsRequest,
     max_identifiers: usize,
-    deadline: Deadline,
-    when_full: WhenFull,
+    terms: Terms,
 ) -> Result<ResolveRequest, Box<Rejection>> {
     let mut violations = Vec::new();
     let count = request.identifiers.len();
@@ -69,8 +66,9 @@ pub(super) fn request(
         identifiers: request.identifiers.iter().map(identifier).collect(),
         include_resigned: request.include_resigned,
         max_age,
-        deadline,
-        when_full,
+        caller: terms.caller,
+        deadline: terms.deadline,
+        when_full: terms.when_full,
     })
 }
 

@@ -16,6 +16,7 @@ use tracing::{Instrument as _, Span};
 
 use crate::{
     batch::WhenFull,
+    caller::CallerId,
     deadline::Deadline,
     pb::identity::{
         ResolveUserIdsResponse, ResolveUserIdsStreamRequest, ResolveUserIdsStreamResponse,
@@ -25,7 +26,7 @@ use crate::{
 };
 
 use super::{
-    Identity, convert, draining,
+    Identity, Terms, convert, draining,
     status::{DOMAIN, Rejection},
 };
 
@@ -37,11 +38,13 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_mins(1);
 pub(super) fn answers(
     identity: Identity,
     batches: Streaming<ResolveUserIdsStreamRequest>,
+    caller: CallerId,
     deadline: Option<Deadline>,
 ) -> impl Stream<Item = Result<ResolveUserIdsStreamResponse, Status>> + Send {
     let state = Batches {
         most: identity.limits.max_in_flight_batches.max(1),
         identity,
+        caller,
         deadline,
         span: Span::current(),
         incoming: Incoming::Open(Box::new(batches)),
@@ -55,6 +58,7 @@ pub(super) fn answers(
 
 struct Batches {
     identity: Identity,
+    caller: CallerId,
     /// Of the whole stream.
     deadline: Option<Deadline>,
     most: usize,
@@ -106,7 +110,7 @@ impl Batches {
 
     fn start(&mut self, batch: ResolveUserIdsStreamRequest) {
         let batch_id = batch.batch_id;
-        let work = resolve(self.identity.clone(), batch, self.deadline);
+        let work = resolve(self.identity.clone(), batch, self.caller, self.deadline);
         let task = AbortOnDropHandle::new(tokio::spawn(work.instrument(self.span.clone())));
         let answer = task.map(move |done| ResolveUserIdsStreamResponse {
             batch_id,
@@ -122,6 +126,7 @@ impl Batches {
 async fn resolve(
     identity: Identity,
     batch: ResolveUserIdsStreamRequest,
+    caller: CallerId,
     stream_deadline: Option<Deadline>,
 ) -> Result<ResolveUserIdsResponse, Box<Rejection>> {
     let timeout = match batch.timeout {
@@ -135,8 +140,13 @@ async fn resolve(
     if let Some(stream_deadline) = stream_deadline {
         deadline = deadline.earlier(stream_deadline);
     }
+    let terms = Terms {
+        caller,
+        deadline,
+        when_full: WhenFull::Wait,
+    };
     identity
-        .resolve(batch.request.unwrap_or_default(), deadline, WhenFull::Wait)
+        .resolve(batch.request.unwrap_or_default(), terms)
         .await
 }
 

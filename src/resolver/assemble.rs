@@ -40,20 +40,20 @@ struct Gathered {
 impl Gathered {
     fn add(&mut self, kind: UserIdType, verdict: &Verdict) {
         match verdict {
-            Verdict::Found(at, person) => {
+            Verdict::Found(asked, person) => {
                 self.people.push((kind, person.clone()));
-                self.told(*at);
+                self.told(asked.at);
             }
-            Verdict::Ambiguous(at, people) => {
+            Verdict::Ambiguous(asked, people) => {
                 let candidates = people.iter().map(|person| (kind, person.clone()));
                 self.candidates.extend(candidates);
-                self.told(*at);
+                self.told(asked.at);
             }
-            Verdict::NotFound(at) => {
+            Verdict::NotFound(asked) => {
                 self.missing.push(kind);
-                self.told(*at);
+                self.told(asked.at);
             }
-            Verdict::Refused(failure) => self.refused = Some(failure.clone()),
+            Verdict::Refused(_, refusal) => self.refused = Some(refusal.into()),
             Verdict::NotGranted(failure) | Verdict::Failed(failure) => {
                 self.failed.push(failure.clone());
             }

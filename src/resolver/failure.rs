@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::{
     batch::LookupError,
+    cache::Refusal,
     directory::{DirectoryError, DirectoryErrorKind as Kind},
     identity::{InvalidIdentifier, UserIdType},
 };
@@ -72,6 +73,17 @@ impl Failure {
         self
     }
 
+    /// A fault of this program's own, in the work for one identifier.
+    pub(super) fn crashed() -> Self {
+        let message = "this identifier could not be worked on: a fault of this server's";
+        Self::new(Reason::UpstreamInvalidResponse, message).retry(RETRY_SOON)
+    }
+
+    /// The deadline passed first.
+    pub(super) fn late() -> Self {
+        (&LookupError::DeadlineExceeded).into()
+    }
+
     /// The person is there, but this kind of ID is not given.
     pub(super) fn id_kind_not_granted(
         kind: UserIdType,
@@ -121,12 +133,11 @@ impl From<&LookupError> for Failure {
     fn from(error: &LookupError) -> Self {
         match error {
             LookupError::Directory(error) => from_directory(error),
-            LookupError::Refused(error) => Self {
-                reason: Reason::RefusedByFeishu,
-                message: "Feishu refuses this identifier".to_owned(),
-                retry_delay: None,
-                ..from_directory(error)
-            },
+            LookupError::NotAsked { error, retry_after } => {
+                from_directory(error).retry(*retry_after)
+            }
+            LookupError::Refused(error) => (&Refusal::from(&**error)).into(),
+            LookupError::Crashed => Self::crashed(),
             LookupError::Overloaded => Self::new(
                 Reason::Overloaded,
                 "too many lookups are waiting: send fewer at a time, or use the stream",
@@ -142,6 +153,25 @@ impl From<&LookupError> for Failure {
                 "the deadline passed before Feishu answered: allow more time, or ask for fewer",
             )
             .retry(RETRY_SOON),
+        }
+    }
+}
+
+impl From<&DirectoryError> for Refusal {
+    fn from(error: &DirectoryError) -> Self {
+        Self {
+            code: error.code,
+            log_id: error.log_id.clone(),
+        }
+    }
+}
+
+impl From<&Refusal> for Failure {
+    fn from(refusal: &Refusal) -> Self {
+        Self {
+            feishu_code: refusal.code,
+            feishu_log_id: refusal.log_id.clone(),
+            ..Self::new(Reason::RefusedByFeishu, "Feishu refuses this identifier")
         }
     }
 }

@@ -1,14 +1,21 @@
 //! What rows mean, against a directory that the test writes down.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-use std::sync::Mutex;
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
 
-use futures_util::{FutureExt as _, future::BoxFuture};
-
-use std::sync::Arc;
+use futures_util::{
+    FutureExt as _,
+    future::{BoxFuture, join_all},
+};
 
 use super::*;
 use crate::{
+    backoff::Random,
+    batch::{BatchSettings, Batcher},
+    cache::{Cache, Ttls},
     clock,
     directory::{
         Directory, DirectoryError, DirectoryErrorKind as Kind, LookupAnswer, LookupBatch,
@@ -18,6 +25,9 @@ use crate::{
     quota::{Limit, Quota},
 };
 
+const TTL: Duration = Duration::from_secs(1000);
+const NEGATIVE: Duration = Duration::from_secs(60);
+
 type Rows = Result<Vec<(&'static str, Option<PersonStatus>)>, Kind>;
 type Answers = fn(&str, LookupScope) -> Rows;
 
@@ -25,6 +35,9 @@ type Answers = fn(&str, LookupScope) -> Rows;
 struct Script {
     answers: Answers,
     calls: Mutex<Vec<(LookupScope, usize)>>,
+    latency_ms: AtomicU64,
+    /// Refuses the next call because of the rate limit.
+    throttle: AtomicBool,
 }
 
 impl Directory for Script {
@@ -37,16 +50,16 @@ impl Directory for Script {
                 .lock()
                 .unwrap()
                 .push((batch.scope(), batch.len()));
+            tokio::time::sleep(Duration::from_millis(
+                self.latency_ms.load(Ordering::SeqCst),
+            ))
+            .await;
+            if self.throttle.swap(false, Ordering::SeqCst) {
+                return Err(error(Kind::Throttled { retry_after: None }));
+            }
             let mut people = std::collections::HashMap::new();
             for key in batch.keys() {
-                let rows =
-                    (self.answers)(key.as_str(), batch.scope()).map_err(|kind| DirectoryError {
-                        kind,
-                        message: "on purpose".to_owned(),
-                        code: Some(7),
-                        log_id: None,
-                        help_url: None,
-                    })?;
+                let rows = (self.answers)(key.as_str(), batch.scope()).map_err(error)?;
                 let rows = rows.into_iter().map(|(id, status)| Person {
                     id: id.to_owned(),
                     status,
@@ -62,6 +75,16 @@ impl Directory for Script {
     }
 }
 
+fn error(kind: Kind) -> DirectoryError {
+    DirectoryError {
+        kind,
+        message: "on purpose".to_owned(),
+        code: Some(7),
+        log_id: None,
+        help_url: None,
+    }
+}
+
 struct Bench {
     script: Arc<Script>,
     resolver: Resolver,
@@ -71,36 +94,75 @@ fn bench(answers: Answers) -> Bench {
     let script = Arc::new(Script {
         answers,
         calls: Mutex::default(),
+        latency_ms: AtomicU64::default(),
+        throttle: AtomicBool::default(),
     });
     let second = Limit {
         limit: 50,
         length: Duration::from_secs(1),
     };
-    let batcher = Batcher::new(script.clone(), Quota::new(&[second]), 16, 1000);
-    let tenants = BTreeMap::from([("acme".to_owned(), Tenant::new(batcher))]);
+    let random: Random = || 0.5;
+    let settings = BatchSettings {
+        max_in_flight: 16,
+        max_queue: 1000,
+        random,
+    };
+    let batcher = Batcher::new(script.clone(), Arc::new(Quota::new(&[second])), settings);
+    let ttls = Ttls {
+        found: TTL,
+        negative: NEGATIVE,
+    };
+    let cache = Arc::new(Cache::new(1000, ttls, random));
+    let tenant = Tenant::new(0, batcher, cache);
+    let tenants = BTreeMap::from([("acme".to_owned(), tenant)]);
     let resolver = Resolver::new(tenants, Some("acme".to_owned()));
     Bench { script, resolver }
 }
 
 impl Bench {
     async fn ask(&self, who: &[&str], kinds: &[UserIdType], resigned: bool) -> Vec<Resolution> {
-        let parse = |text: &&str| Email::parse(text).map(Identifier::Email);
-        self.resolver
-            .resolve(ResolveRequest {
-                tenant: String::new(),
-                user_id_types: kinds.to_vec(),
-                identifiers: who.iter().map(parse).collect(),
-                include_resigned: resigned,
-                max_age: None,
-                deadline: Deadline::after(Duration::from_secs(5)),
-                when_full: WhenFull::Shed,
-            })
-            .await
-            .unwrap()
+        let request = ResolveRequest {
+            user_id_types: kinds.to_vec(),
+            include_resigned: resigned,
+            ..request(who)
+        };
+        self.resolver.resolve(request).await.unwrap()
+    }
+
+    async fn ask_by(
+        &self,
+        who: &[&str],
+        max_age: Option<Duration>,
+        within: Duration,
+    ) -> Vec<Resolution> {
+        let request = ResolveRequest {
+            max_age,
+            deadline: Deadline::after(within),
+            ..request(who)
+        };
+        self.resolver.resolve(request).await.unwrap()
+    }
+
+    fn tenant(&self) -> &Tenant {
+        self.resolver.tenant("").unwrap()
     }
 
     fn calls(&self) -> usize {
         self.script.calls.lock().unwrap().len()
+    }
+}
+
+fn request(who: &[&str]) -> ResolveRequest {
+    let parse = |text: &&str| Email::parse(text).map(Identifier::Email);
+    ResolveRequest {
+        tenant: String::new(),
+        user_id_types: vec![],
+        identifiers: who.iter().map(parse).collect(),
+        include_resigned: false,
+        max_age: None,
+        caller: CallerId(1),
+        deadline: Deadline::after(Duration::from_secs(5)),
+        when_full: WhenFull::Shed,
     }
 }
 
@@ -197,7 +259,7 @@ async fn rows_without_a_status_are_told_apart_by_asking_without_the_resigned() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_missing_id_is_checked_unless_the_request_got_one() {
+async fn a_missing_id_is_checked_unless_somebody_in_the_call_got_one() {
     let bench = bench(|who, _| {
         Ok(if who == "known@x" {
             vec![("1", None)]
@@ -208,12 +270,198 @@ async fn a_missing_id_is_checked_unless_the_request_got_one() {
     let nobody = bench.ask(&["nobody@x"], &[], false).await;
     assert!(matches!(nobody[0], Resolution::NotFound { .. }));
     assert_eq!(bench.calls(), 2, "one lookup and one check");
+    bench.ask(&["other@x"], &[UserIdType::OpenId], false).await;
+    assert_eq!(bench.calls(), 3, "the open ID needs no check");
+    bench.ask(&["known@x", "no-one@x"], &[], false).await;
+    assert_eq!(bench.calls(), 4, "an ID in the same call is proof enough");
+    bench.ask(&["nemo@x"], &[], false).await;
+    assert_eq!(bench.calls(), 5, "somebody known rides along");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scope_that_is_taken_away_makes_nobody_seem_missing() {
+    static TAKEN: AtomicBool = AtomicBool::new(false);
+    let bench = bench(|who, scope| {
+        let taken = TAKEN.load(Ordering::SeqCst);
+        let gives = !taken || scope.user_id_type == UserIdType::OpenId;
+        Ok(match who {
+            "nobody@x" => vec![],
+            _ if gives => vec![("1", None)],
+            _ => vec![],
+        })
+    });
+    bench.ask(&["a@x"], &[], false).await;
+    TAKEN.store(true, Ordering::SeqCst);
+    let answers = bench.ask(&["b@x", "nobody@x"], &[], false).await;
+    assert!(matches!(&answers[0], Resolution::Failed(f) if f.reason == Reason::IdKindNotGranted));
+    assert!(matches!(answers[1], Resolution::NotFound { .. }));
+    TAKEN.store(false, Ordering::SeqCst);
+    let answers = bench.ask(&["b@x"], &[], false).await;
+    assert_eq!(ids(&answers[0]), ["1"], "it was not remembered");
+}
+
+#[tokio::test(start_paused = true)]
+async fn found_and_not_found_are_remembered_and_failures_never() {
+    let bench = bench(|who, _| match who {
+        "known@x" => Ok(vec![("1", None)]),
+        "broken@x" => Err(Kind::AppUnavailable),
+        _ => Ok(vec![]),
+    });
     bench.ask(&["known@x", "nobody@x"], &[], false).await;
-    assert_eq!(bench.calls(), 3, "an ID in the same answer is proof enough");
-    bench.ask(&["nobody@x"], &[UserIdType::OpenId], false).await;
-    assert_eq!(bench.calls(), 4, "the open ID needs no check");
-    bench.ask(&["nobody@x"], &[], false).await;
-    assert_eq!(bench.calls(), 6, "the scope may have been taken away since");
+    bench.ask(&["known@x", "nobody@x"], &[], false).await;
+    assert_eq!(bench.calls(), 1);
+    tokio::time::sleep(NEGATIVE).await;
+    bench.ask(&["known@x", "nobody@x"], &[], false).await;
+    assert_eq!(bench.calls(), 2, "not found is asked again sooner");
+    for calls in [3, 4] {
+        bench.ask(&["broken@x"], &[], false).await;
+        assert_eq!(bench.calls(), calls);
+    }
+    bench.ask(&["known@x"], &[UserIdType::OpenId], false).await;
+    bench.ask(&["known@x"], &[], true).await;
+    assert_eq!(
+        bench.calls(),
+        6,
+        "another kind and another question are others"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_identifier_costs_nothing_when_it_is_asked_again() {
+    let bench = bench(|who, _| match who {
+        "poison@x" => Err(Kind::ContentRefused { culprits: vec![] }),
+        _ => Ok(vec![("1", None)]),
+    });
+    for _ in 0..2 {
+        let answers = bench.ask(&["poison@x", "a@x"], &[], false).await;
+        assert!(matches!(&answers[0], Resolution::Invalid(f)
+            if f.reason == Reason::RefusedByFeishu && f.feishu_code == Some(7)));
+        assert_eq!(ids(&answers[1]), ["1"]);
+    }
+    assert_eq!(bench.calls(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_who_ask_for_the_same_person_at_once_make_one_call() {
+    let bench = bench(|_, _| Ok(vec![("1", None)]));
+    let asks = (0..1000).map(|_| bench.ask(&["a@x"], &[], false));
+    for answers in join_all(asks).await {
+        assert_eq!(ids(&answers[0]), ["1"]);
+    }
+    assert_eq!(bench.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_leaves_cancels_nobody_and_what_only_it_wanted_is_not_asked_for() {
+    let bench = bench(|_, _| Ok(vec![("1", None)]));
+    let hasty = async {
+        let ask = bench.ask(&["a@x", "only-mine@x"], &[], false);
+        tokio::time::timeout(Duration::ZERO, ask).await
+    };
+    let (gone, answers) = tokio::join!(hasty, bench.ask(&["a@x"], &[], false));
+    assert!(gone.is_err());
+    assert_eq!(ids(&answers[0]), ["1"]);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(
+        *bench
+            .script
+            .calls
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|c| c.1)
+            .collect::<Vec<_>>(),
+        [1]
+    );
+    assert!(bench.tenant().is_idle());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_joiner_with_more_time_gets_an_answer_when_the_first_has_none_left() {
+    let bench = bench(|_, _| Ok(vec![("1", None)]));
+    // A refusal makes everybody wait for a second.
+    let ask = |seconds| bench.ask_by(&["a@x"], None, Duration::from_secs(seconds));
+    bench.script.throttle.store(true, Ordering::SeqCst);
+    let later = async {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        ask(30).await
+    };
+    let (hasty, patient) = tokio::join!(ask(1), later);
+    assert!(matches!(&hasty[0], Resolution::Failed(_)));
+    assert_eq!(ids(&patient[0]), ["1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_older_than_the_max_age_is_given() {
+    let bench = bench(|_, _| Ok(vec![("1", None)]));
+    let ask = |max_age: u64| {
+        let max_age = Some(Duration::from_secs(max_age));
+        bench.ask_by(&["a@x"], max_age, Duration::from_secs(5))
+    };
+    bench.ask(&["a@x"], &[], false).await;
+    tokio::time::sleep(Duration::from_secs(100)).await;
+    ask(101).await;
+    assert_eq!(bench.calls(), 1);
+    ask(99).await;
+    assert_eq!(bench.calls(), 2);
+    ask(99).await;
+    assert_eq!(bench.calls(), 2);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    ask(0).await;
+    assert_eq!(bench.calls(), 3);
+    tokio::time::sleep(TTL).await;
+    ask(1_000_000).await;
+    assert_eq!(bench.calls(), 4, "above the TTL it changes nothing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_wants_it_new_shares_a_call_that_has_not_left_and_no_other() {
+    let bench = bench(|_, _| Ok(vec![("1", None)]));
+    bench.script.latency_ms.store(50, Ordering::SeqCst);
+    let new = || bench.ask_by(&["a@x"], Some(Duration::ZERO), Duration::from_secs(5));
+    let later = async {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::join!(new(), new(), bench.ask(&["a@x"], &[], false))
+    };
+    let (_, _, (one, two, any)) = tokio::join!(new(), new(), later);
+    for answers in [one, two, any] {
+        assert_eq!(ids(&answers[0]), ["1"]);
+    }
+    assert_eq!(bench.calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_popular_person_is_refreshed_behind_and_never_missed() {
+    let bench = bench(|_, _| Ok(vec![("1", None)]));
+    bench.script.latency_ms.store(50, Ordering::SeqCst);
+    bench.ask(&["a@x"], &[], false).await;
+    let start = tokio::time::Instant::now();
+    while start.elapsed() < TTL * 10 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let asked = tokio::time::Instant::now();
+        bench.ask(&["a@x"], &[], false).await;
+        assert_eq!(asked.elapsed(), Duration::ZERO);
+    }
+    // At best one in 0.98 of a TTL.
+    assert!((10..=11).contains(&bench.calls()), "{}", bench.calls());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_that_fails_leaves_the_answer_and_is_not_tried_at_every_read() {
+    static BROKEN: AtomicBool = AtomicBool::new(false);
+    let bench = bench(|_, _| match BROKEN.load(Ordering::SeqCst) {
+        true => Err(Kind::Unavailable),
+        false => Ok(vec![("1", None)]),
+    });
+    bench.ask(&["a@x"], &[], false).await;
+    BROKEN.store(true, Ordering::SeqCst);
+    tokio::time::sleep(TTL * 98 / 100).await;
+    for _ in 0..1000 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        let answers = bench.ask(&["a@x"], &[], false).await;
+        assert_eq!(ids(&answers[0]), ["1"]);
+    }
+    assert!(bench.calls() <= 3, "{}", bench.calls());
 }
 
 #[tokio::test(start_paused = true)]
@@ -249,12 +497,7 @@ async fn an_unknown_tenant_fails_the_request() {
     let bench = bench(|_, _| Ok(vec![]));
     let request = |tenant: &str| ResolveRequest {
         tenant: tenant.to_owned(),
-        user_id_types: vec![],
-        identifiers: vec![],
-        include_resigned: false,
-        max_age: None,
-        deadline: Deadline::after(Duration::from_secs(5)),
-        when_full: WhenFull::Shed,
+        ..request(&[])
     };
     let failure = bench.resolver.resolve(request("nope")).await.unwrap_err();
     assert_eq!(failure.reason, Reason::TenantNotFound);

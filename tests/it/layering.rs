@@ -18,11 +18,27 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "grpc",
         &[
-            "resolver", "identity", "pb", "deadline", "shutdown", "batch",
+            "resolver", "identity", "pb", "deadline", "shutdown", "batch", "caller",
         ],
     ),
-    ("resolver", &["batch", "directory", "identity", "deadline"]),
-    ("batch", &["directory", "quota", "backoff", "identity"]),
+    (
+        "resolver",
+        &[
+            "cache",
+            "coalesce",
+            "batch",
+            "directory",
+            "identity",
+            "deadline",
+            "caller",
+            "clock",
+        ],
+    ),
+    ("cache", &["identity", "backoff"]),
+    (
+        "batch",
+        &["directory", "quota", "backoff", "identity", "caller"],
+    ),
     ("directory", &["identity"]),
     (
         "feishu",
@@ -36,6 +52,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("backoff", &[]),
     ("shutdown", &[]),
     ("deadline", &[]),
+    ("caller", &[]),
     ("clock", &[]),
     ("pb", &[]),
 ];

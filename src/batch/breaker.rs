@@ -1,0 +1,188 @@
+//! Whether a tenant's directory is worth asking: after some failures in a row it is left alone but
+//! for a probe now and then, and whoever asks meanwhile is told at once. Pure: time is an argument.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use crate::directory::{Advice, DirectoryError};
+
+/// Failures in a row after which nobody asks any more.
+const FAILURES: u32 = 5;
+/// Between probes while the trouble may pass by itself.
+const TRANSIENT: Duration = Duration::from_secs(30);
+/// Between probes while somebody has to mend something: the first and the longest pause.
+const TO_MEND: (Duration, Duration) = (Duration::from_mins(1), Duration::from_mins(15));
+/// Between probes while the month's calls are spent.
+const MONTH: Duration = Duration::from_hours(1);
+
+#[derive(Debug, Default)]
+pub(super) struct Breaker {
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Closed {
+        failures: u32,
+    },
+    Open(Open),
+    /// One call is out to see.
+    Probing(Open),
+}
+
+#[derive(Clone, Debug)]
+struct Open {
+    error: Arc<DirectoryError>,
+    probe_at: Instant,
+    /// Openings in a row, this one included.
+    times: u32,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self::Closed { failures: 0 }
+    }
+}
+
+/// What to tell who asks meanwhile.
+#[derive(Clone, Debug)]
+pub(super) struct Refusal {
+    pub(super) error: Arc<DirectoryError>,
+    pub(super) retry_after: Duration,
+}
+
+impl Breaker {
+    /// Whether a lookup may wait for a call.
+    pub(super) fn admit(&self, now: Instant) -> Result<(), Refusal> {
+        let open = match &self.state {
+            State::Closed { .. } => return Ok(()),
+            State::Open(open) if open.probe_at <= now => return Ok(()),
+            State::Open(open) | State::Probing(open) => open,
+        };
+        Err(Refusal {
+            error: open.error.clone(),
+            // A probe under way will be over in a moment.
+            retry_after: (open.probe_at.saturating_duration_since(now)).max(Duration::from_secs(1)),
+        })
+    }
+
+    /// Whether a call may leave.
+    pub(super) fn may_depart(&self, now: Instant) -> bool {
+        match &self.state {
+            State::Closed { .. } => true,
+            State::Open(open) => open.probe_at <= now,
+            State::Probing(_) => false,
+        }
+    }
+
+    /// A call leaves.
+    pub(super) fn departed(&mut self) {
+        if let State::Open(open) = &self.state {
+            self.state = State::Probing(open.clone());
+        }
+    }
+
+    /// The directory answered.
+    pub(super) fn succeeded(&mut self) {
+        self.state = State::default();
+    }
+
+    /// A call failed. Says whether nobody may ask from now on.
+    pub(super) fn failed(&mut self, now: Instant, error: &Arc<DirectoryError>) -> bool {
+        let (failures, times) = match &self.state {
+            State::Closed { failures } => (failures + 1, 0),
+            State::Probing(open) => (FAILURES, open.times),
+            // It left before the others had failed.
+            State::Open(_) => return false,
+        };
+        let is_spent = error.kind.advice() == Advice::NextMonth;
+        if failures < FAILURES && !is_spent {
+            self.state = State::Closed { failures };
+            return false;
+        }
+        let pause = match error.kind.advice() {
+            Advice::NextMonth => MONTH,
+            Advice::Mend => (TO_MEND.0 * (1 << times.min(8))).min(TO_MEND.1),
+            _ => TRANSIENT,
+        };
+        self.state = State::Open(Open {
+            error: error.clone(),
+            probe_at: now + pause,
+            times: times.saturating_add(1),
+        });
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::directory::DirectoryErrorKind as Kind;
+
+    fn error(kind: Kind) -> Arc<DirectoryError> {
+        Arc::new(DirectoryError {
+            kind,
+            message: "on purpose".to_owned(),
+            code: None,
+            log_id: None,
+            help_url: None,
+        })
+    }
+
+    /// The pauses before each of the next probes, all of which fail the same way.
+    fn pauses(kind: Kind, probes: usize) -> Vec<u64> {
+        let error = error(kind);
+        let mut now = Instant::now();
+        let mut breaker = Breaker::default();
+        while !breaker.failed(now, &error) {}
+        let pause = |_| {
+            let Err(refusal) = breaker.admit(now) else {
+                return 0;
+            };
+            now += refusal.retry_after;
+            assert!(breaker.admit(now).is_ok() && breaker.may_depart(now));
+            breaker.departed();
+            assert!(breaker.admit(now).is_err() && !breaker.may_depart(now));
+            assert!(breaker.failed(now, &error));
+            refusal.retry_after.as_secs()
+        };
+        (0..probes).map(pause).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_fifth_failure_in_a_row_opens_it_and_one_answer_closes_it() {
+        let now = Instant::now();
+        let error = error(Kind::Unavailable);
+        let mut breaker = Breaker::default();
+        for _ in 0..4 {
+            assert!(!breaker.failed(now, &error));
+        }
+        breaker.succeeded();
+        for _ in 0..4 {
+            assert!(!breaker.failed(now, &error));
+        }
+        assert!(breaker.failed(now, &error));
+        assert!(!breaker.may_depart(now));
+        assert!(
+            !breaker.failed(now, &error),
+            "calls in flight change nothing"
+        );
+        breaker.succeeded();
+        assert!(breaker.may_depart(now));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn probes_come_every_half_minute_or_ever_more_seldom_where_somebody_must_mend_it() {
+        assert_eq!(pauses(Kind::TimedOut, 4), [30, 30, 30, 30]);
+        let mending = [60, 120, 240, 480, 900, 900];
+        assert_eq!(pauses(Kind::BadCredentials, 6), mending);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_spent_month_is_probed_hourly_from_the_first_refusal_on() {
+        let mut breaker = Breaker::default();
+        assert!(breaker.failed(Instant::now(), &error(Kind::MonthlyQuotaSpent)));
+        assert_eq!(pauses(Kind::MonthlyQuotaSpent, 2), [3600, 3600]);
+    }
+}

@@ -1,0 +1,125 @@
+//! The task that lets calls leave: a slot, a permit, then whatever is most urgent. It owns the tasks
+//! of the calls.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures_util::FutureExt as _;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+    time::{Instant, sleep},
+};
+
+use crate::{
+    directory::{DirectoryError, DirectoryErrorKind as Kind},
+    quota::{Demand, Ended, Permit},
+};
+
+use super::{CallResult, LookupError, Shared, waiting::Departure};
+
+/// After a crash of its own, so that a fault that comes at once again does not spin.
+const AFTER_A_CRASH: Duration = Duration::from_millis(100);
+
+/// Runs until it is dropped.
+pub(super) async fn run(shared: Arc<Shared>, mut demand: Demand, max_in_flight: usize) {
+    let slots = max_in_flight.clamp(1, Semaphore::MAX_PERMITS);
+    let slots = Arc::new(Semaphore::new(slots));
+    let mut calls = JoinSet::new();
+    loop {
+        // A tenant must not stay without its queue because of one fault.
+        let departures = departures(&shared, &mut demand, &slots, &mut calls);
+        if AssertUnwindSafe(departures).catch_unwind().await.is_ok() {
+            return;
+        }
+        tracing::error!("a fault in the queue: it goes on");
+        sleep(AFTER_A_CRASH).await;
+    }
+}
+
+async fn departures(
+    shared: &Arc<Shared>,
+    demand: &mut Demand,
+    slots: &Arc<Semaphore>,
+    calls: &mut JoinSet<()>,
+) {
+    loop {
+        // The semaphore is never closed.
+        let Ok(slot) = slots.clone().acquire_owned().await else {
+            return;
+        };
+        let permit = shared.permits.acquire(demand).await;
+        while calls.try_join_next().is_some() {}
+        let departure = shared.lock().depart(Instant::now(), permit.covers());
+        match departure {
+            Some(departure) => {
+                calls.spawn(call(shared.clone(), departure, slot, permit));
+            }
+            None => permit.ended(Ended::Unused),
+        }
+    }
+}
+
+/// One call, and what follows from it.
+async fn call(
+    shared: Arc<Shared>,
+    departure: Departure,
+    slot: OwnedSemaphorePermit,
+    permit: Permit,
+) {
+    let batch = match &departure {
+        Departure::Packed(cargo) => &cargo.batch,
+        Departure::Part(part) => &part.cargo.batch,
+    };
+    let looked = AssertUnwindSafe(shared.directory.lookup(batch));
+    let result = match looked.catch_unwind().await {
+        Ok(result) => result,
+        Err(_panic) => Err(crashed()),
+    };
+    let retry_after = match &result {
+        Err(error) => match error.kind {
+            Kind::Throttled { retry_after } => Some(retry_after),
+            _ => None,
+        },
+        Ok(_) => None,
+    };
+    permit.ended(match retry_after {
+        Some(retry_after) => Ended::Throttled { retry_after },
+        None => Ended::Answered,
+    });
+    drop(slot);
+    let result: CallResult = result.map_err(|error| {
+        log(&error, batch.len());
+        LookupError::Directory(Arc::new(error))
+    });
+    match departure {
+        Departure::Packed(cargo) => {
+            shared.note(&cargo, &result);
+            shared.settle(cargo, result).await;
+        }
+        Departure::Part(part) => {
+            shared.note(&part.cargo, &result);
+            let _gone = part.reply.send((part.cargo, result));
+        }
+    }
+}
+
+/// The one place where a failed call is logged.
+fn log(error: &DirectoryError, keys: usize) {
+    tracing::warn!(
+        kind = ?error.kind,
+        keys,
+        feishu.code = error.code,
+        feishu.log_id = error.log_id,
+        "a lookup call failed: {error}"
+    );
+}
+
+fn crashed() -> DirectoryError {
+    DirectoryError {
+        kind: Kind::InvalidResponse,
+        message: "the lookup crashed: a fault of this server's".to_owned(),
+        code: None,
+        log_id: None,
+        help_url: None,
+    }
+}
