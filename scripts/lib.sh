@@ -47,6 +47,8 @@ RUNNING=""
 start() {
     local name=$1
     shift
+    # Here and not in the background: who waits for a line must not find one of an earlier program.
+    : >"$WORK/$name.log"
     "$@" >"$WORK/$name.log" 2>&1 </dev/null &
     RUNNING="$RUNNING $!"
     STARTED=$!

@@ -9,6 +9,7 @@ mod admission;
 mod breaker;
 mod interest;
 mod isolate;
+mod key;
 mod lanes;
 mod settle;
 mod waiting;
@@ -30,7 +31,8 @@ use crate::{
 };
 
 use admission::Rooms;
-use waiting::{Key, Visit, Waiting};
+use key::Key;
+use waiting::{Visit, Waiting};
 
 pub use admission::{Places, WhenFull};
 pub use interest::{Class, Interest, Stake, Wish};

@@ -155,11 +155,10 @@ impl Cache {
         let longest = LONGEST_NEGATIVE.max(first);
         match known {
             // Whoever asks again and again before its time does not make it live longer.
-            Some(known) if known.fact.is_same_negative(fact) => match known.is_due(departed) {
-                true => (known.ttl * 2).min(longest),
-                false => known.ttl,
-            },
-            _ => first,
+            Some(known) if !known.fact.is_same_negative(fact) => first,
+            Some(known) if known.is_due(departed) => (known.ttl * 2).min(longest),
+            Some(known) => known.ttl,
+            None => first,
         }
     }
 }

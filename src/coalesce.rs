@@ -222,7 +222,7 @@ async fn fly<K: Eq + Hash, V: Clone, M>(
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+    #![expect(clippy::unwrap_used, reason = "tests")]
 
     use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -1,9 +1,10 @@
 //! feishu-id: e-mail addresses and mobile numbers in, Feishu IDs out, over gRPC.
 //!
-//! One request's path: [`server`] accepts it and sets its [`deadline`]; [`grpc`] checks it and
-//! parses each [`identity`]; [`resolver`] asks for everybody once and says what the rows mean;
-//! [`batch`] packs the keys into calls, each with a permit of [`quota`]; [`feishu`], which is a
-//! [`directory`], makes the call with a token that [`coalesce`] lets it fetch once for all.
+//! One request's path: [`server`] accepts it and sets its [`caller`] and [`deadline`]; [`grpc`]
+//! checks it and parses each [`identity`]; [`resolver`] asks for everybody once and says what the
+//! rows mean; [`batch`] packs the keys into calls, each with a permit of [`quota`]; [`feishu`],
+//! which is a [`directory`], makes the call with a token that [`coalesce`] lets it fetch once for
+//! all.
 //!
 //! Around it: [`app`] puts the parts together from the [`config`]; [`cli`] has the commands;
 //! [`sandbox`] is a simulated Feishu that knows nothing of the rest; [`shutdown`] is how it all

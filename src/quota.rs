@@ -38,6 +38,9 @@ pub struct Load {
     pub full: bool,
     /// From when on a call that is not full is worth leaving; none if nothing waits.
     pub ready_at: Option<Instant>,
+    /// Whether somebody waits after whom nobody is about to come: on an idle service their call
+    /// leaves at once.
+    pub eager: bool,
 }
 
 /// What waits, as it changes.

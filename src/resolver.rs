@@ -161,6 +161,7 @@ impl ResolveRequest {
                 deadline: self.deadline.with_margin().instant(),
                 class,
                 caller: self.caller,
+                alone: self.identifiers.len() == 1 && self.user_id_types.len() <= 1,
             },
             when_full: self.when_full,
         }

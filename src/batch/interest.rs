@@ -34,6 +34,8 @@ pub struct Wish {
     pub class: Class,
     /// Whom fairness counts it against.
     pub caller: CallerId,
+    /// Whether it is all that they ask for: then nothing is about to follow it.
+    pub alone: bool,
 }
 
 impl Wish {
@@ -43,6 +45,7 @@ impl Wish {
             deadline: expires_at,
             class: Class::Refresh { urgent_at },
             caller: CallerId::default(),
+            alone: false,
         }
     }
 }

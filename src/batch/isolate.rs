@@ -8,9 +8,10 @@ use tokio::time::Instant;
 use crate::directory::{Advice, DirectoryError, DirectoryErrorKind as Kind, LookupScope};
 
 use super::{
-    CallResult, LookupError, Shared, lanes,
+    CallResult, LookupError, Shared,
+    key::{Cargo, Key},
+    lanes,
     settle::fail,
-    waiting::{Cargo, Key},
 };
 
 impl Shared {
@@ -26,7 +27,7 @@ impl Shared {
             && !culprits.is_empty()
             && culprits.len() < cargo.batch.len()
         {
-            let is_bad = |key: &Key| culprits.contains(&key.key);
+            let is_bad = |key: &Key| culprits.contains(&key.who);
             let (bad, good): (Vec<_>, Vec<_>) = cargo.keys.into_iter().partition(is_bad);
             for key in bad {
                 key.answer(Err(LookupError::Refused(refusal.clone())));
@@ -105,7 +106,7 @@ impl Shared {
 fn quarter(keys: Vec<Key>) -> Vec<Vec<Key>> {
     let (emails, mobiles): (Vec<_>, Vec<_>) = keys
         .into_iter()
-        .partition(|key| lanes::Kind::of(&key.key) == lanes::Kind::Email);
+        .partition(|key| lanes::Kind::of(&key.who) == lanes::Kind::Email);
     let parts = if emails.is_empty() || mobiles.is_empty() {
         4
     } else {

@@ -13,7 +13,7 @@ use crate::{
 
 use super::{
     CallResult, Class, Looked, LookupError, Shared,
-    waiting::{Cargo, Key, Part},
+    key::{Cargo, Key, Part},
 };
 
 /// Failed calls that a key may be in. With one failed call in five at random, one key in 600 fails.
@@ -190,7 +190,7 @@ fn refuse(keys: Vec<Key>, parts: Vec<Part>, why: &LookupError) {
 fn deliver(cargo: Cargo, answer: &LookupAnswer) {
     let kind_was_given = answer.people.values().any(|people| !people.is_empty());
     for key in cargo.keys {
-        let people = answer.people.get(&key.key).cloned().unwrap_or_default();
+        let people = answer.people.get(&key.who).cloned().unwrap_or_default();
         let looked = Looked {
             asked_at: answer.asked_at,
             departed: cargo.departed,

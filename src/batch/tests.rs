@@ -126,6 +126,7 @@ fn wish(seconds: u64, class: Class) -> Wish {
         deadline: Instant::now() + Duration::from_secs(seconds),
         class,
         caller: CallerId(1),
+        alone: false,
     }
 }
 
@@ -204,6 +205,23 @@ async fn a_burst_shares_a_call_and_a_lone_key_hardly_waits() {
     run(&batcher, keys, 10).await;
     // The one who was found rides along as a witness.
     assert_eq!(echo.calls(), [(1, 0), (50, 50)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_for_one_person_alone_on_an_idle_service_waits_for_nothing() {
+    let (_echo, batcher) = batcher(Echo::default());
+    for (alone, waits) in [(true, false), (false, true)] {
+        sleep(Duration::from_secs(5)).await;
+        let start = Instant::now();
+        let wish = Wish {
+            alone,
+            ..wish(10, Class::Interactive)
+        };
+        let (interest, _stake) = Interest::new(wish);
+        let looked = batcher.lookup(SCOPE, emails(1)[0].clone(), interest).await;
+        assert!(looked.is_ok());
+        assert_eq!(start.elapsed() > Duration::ZERO, waits);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -417,7 +435,7 @@ async fn a_refresh_rides_along_or_leaves_when_it_is_urgent() {
     let (echo, batcher) = batcher(Echo::default());
     let refresh = |n: usize| {
         let now = Instant::now();
-        let wish = Wish::refresh(now + Duration::from_secs(60), now + Duration::from_secs(90));
+        let wish = Wish::refresh(now + Duration::from_mins(1), now + Duration::from_secs(90));
         let (interest, stake) = Interest::new(wish);
         let lookup = batcher.lookup(SCOPE, emails(n + 1)[n].clone(), interest);
         async move {
@@ -444,7 +462,7 @@ async fn a_refresh_that_somebody_comes_to_wait_for_leaves_at_once() {
     let (_echo, batcher) = batcher(Echo::default());
     let start = Instant::now();
     let wish_to_refresh = Wish::refresh(
-        start + Duration::from_secs(60),
+        start + Duration::from_mins(1),
         start + Duration::from_secs(90),
     );
     let (interest, _stake) = Interest::new(wish_to_refresh);

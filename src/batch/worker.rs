@@ -15,7 +15,7 @@ use crate::{
     quota::{Demand, Ended, Permit},
 };
 
-use super::{CallResult, LookupError, Shared, waiting::Departure};
+use super::{CallResult, LookupError, Shared, key::Departure};
 
 /// After a crash of its own, so that a fault that comes at once again does not spin.
 const AFTER_A_CRASH: Duration = Duration::from_millis(100);

@@ -7,7 +7,7 @@ use super::*;
 use crate::identity::{Email, Person};
 
 const TTL: Duration = Duration::from_secs(1000);
-const NEGATIVE: Duration = Duration::from_secs(60);
+const NEGATIVE: Duration = Duration::from_mins(1);
 const KIND: UserIdType = UserIdType::UserId;
 
 fn cache() -> Cache {
@@ -50,7 +50,7 @@ fn life(cache: &Cache, key: &CacheKey, departed: Instant) -> u64 {
         let now = departed + Duration::from_secs(*seconds);
         cache.get(key, KIND, now).is_none()
     };
-    (0..).find(gives).unwrap()
+    (0..10_000).find(gives).unwrap()
 }
 
 #[test]

@@ -84,6 +84,9 @@ fn nothing_given_means_the_defaults() {
     assert_eq!(config.grpc.listen.to_string(), "127.0.0.1:50051");
     assert_eq!(config.grpc.health_listen, None);
     assert_eq!(config.grpc.max_identifiers, 1000);
+    assert_eq!(config.cache.ttl, Duration::from_hours(12));
+    assert_eq!(config.cache.negative_ttl, Duration::from_mins(1));
+    assert_eq!(config.cache.capacity, 1_000_000);
     assert_eq!(config.upstream.timeout, Duration::from_secs(5));
     assert_eq!(
         (config.quota.per_second, config.quota.per_minute),
@@ -105,6 +108,10 @@ fn every_key_can_be_set_in_the_file() {
         keepalive_interval = "4s"
         keepalive_timeout = "5s"
         insecure = true
+        [cache]
+        ttl = "30m"
+        negative_ttl = "10s"
+        capacity = 50_000
         [upstream]
         connect_timeout = "500ms"
         timeout = "1s"
@@ -127,6 +134,9 @@ fn every_key_can_be_set_in_the_file() {
     let config = load("every-key", toml, &[]).unwrap().config;
     assert_eq!(config.grpc.health_listen.unwrap().to_string(), "0.0.0.0:2");
     assert_eq!(config.grpc.max_connection_age, Duration::from_secs(90));
+    assert_eq!(config.cache.ttl, Duration::from_mins(30));
+    assert_eq!(config.cache.negative_ttl, Duration::from_secs(10));
+    assert_eq!(config.cache.capacity, 50_000);
     assert_eq!(config.upstream.connect_timeout, Duration::from_millis(500));
     assert_eq!(config.upstream.max_response_bytes, 65_536);
     assert_eq!(config.quota.max_queue, 200);
@@ -162,6 +172,18 @@ connect_timeout = \"soon\"
          \"1m30s\"",
         "environment variable FEISHU_ID_QUOTA__PER_SECOND: quota.per_second: expected a whole \
          number, zero or more",
+    ];
+    assert_eq!(told.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn answers_are_kept_neither_for_no_time_nor_for_ever() {
+    let toml = "[cache]\nttl = \"720h 1s\"\nnegative_ttl = \"0s\"\ncapacity = 999";
+    let told = errors("cache", toml, &[]);
+    let expected = [
+        "feishu-id.toml:2: cache.ttl: must be from \"1s\" to \"30days\", not \"30days 1s\"",
+        "feishu-id.toml:3: cache.negative_ttl: must be from \"1s\" to \"1h\", not \"0s\"",
+        "feishu-id.toml:4: cache.capacity: must be from 1000 to 100000000, not 999",
     ];
     assert_eq!(told.lines().collect::<Vec<_>>(), expected);
 }
@@ -204,12 +226,12 @@ fn an_unknown_key_is_an_error_that_names_the_nearest() {
 fn an_unknown_section_is_one_error() {
     let told = errors(
         "section",
-        "[cache]\nttl = \"12h\"\nstore = \"disk\"\n[empty]",
+        "[weather]\nwind = \"west\"\nrain = \"none\"\n[empty]",
         &[],
     );
     let lines: Vec<_> = told.lines().collect();
     assert_eq!(lines.len(), 2, "{told}");
-    assert!(lines[0].starts_with("feishu-id.toml:3: cache.store: no such setting"));
+    assert!(lines[0].starts_with("feishu-id.toml:3: weather.rain: no such setting"));
     assert_eq!(lines[1], "feishu-id.toml:4: empty: no such section");
 }
 

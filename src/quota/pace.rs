@@ -160,13 +160,15 @@ impl Pace {
             Probe::Due => return Room::At(ready_at),
             Probe::NotNeeded => {}
         }
-        self.by_credit(now, load.full, ready_at, pace)
+        self.by_credit(now, load, ready_at, pace)
     }
 
-    fn by_credit(&self, now: Instant, full: bool, ready_at: Instant, pace: f64) -> Room {
+    fn by_credit(&self, now: Instant, load: Load, ready_at: Instant, pace: f64) -> Room {
+        let full = load.full;
         let credits = self.windows.iter().map(|w| w.credit_at(now, pace));
         let mut any_at = credits.max().unwrap_or(now);
-        if !full {
+        let eager = load.eager && self.windows.iter().all(Window::is_rested);
+        if !full && !eager {
             any_at = any_at.max(ready_at);
         }
         if any_at <= now {

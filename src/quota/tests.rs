@@ -33,6 +33,7 @@ fn waiting(full: bool) -> Load {
     Load {
         full,
         ready_at: Some(Instant::now()),
+        eager: false,
     }
 }
 
@@ -157,6 +158,7 @@ async fn nothing_leaves_before_it_is_ready_or_while_nothing_waits() {
         tell.send_replace(Load {
             full: false,
             ready_at,
+            eager: false,
         });
         tokio::time::sleep(MINUTE).await;
     });

@@ -79,6 +79,11 @@ impl Window {
         now + Duration::try_from_secs_f64(seconds).unwrap_or(self.limit.length)
     }
 
+    /// Whether no call has left for a while: the credit is as good as full.
+    pub(super) fn is_rested(&self) -> bool {
+        self.credit >= self.most_credit - 0.5
+    }
+
     pub(super) fn half_is_free(&self) -> bool {
         self.until_half() > 0
     }

@@ -13,8 +13,8 @@ use tokio::time::timeout;
 
 use super::auth;
 use super::deliver::Delivery;
-use super::faults::{Drawn, Faults};
-use super::gateway::{self, Endpoint};
+use super::faults::{Drawn, Faults, Injected};
+use super::gateway::{self, Endpoint, RATE_LIMITED};
 use super::lookup::{self, Question};
 use super::record::Call;
 use super::reply::{Refused, Reply};
@@ -39,7 +39,6 @@ pub(super) fn router(world: Arc<World>) -> Router {
 }
 
 async fn answer(State(world): State<Arc<World>>, request: Request) -> Response<Body> {
-    let at_ms = world.clock.real();
     let (head, body) = request.into_parts();
     let endpoint = Endpoint::of(&head.method, head.uri.path());
     let faults = world.faults();
@@ -48,6 +47,7 @@ async fn answer(State(world): State<Arc<World>>, request: Request) -> Response<B
     } else {
         (None, Ok(()))
     };
+    let at_ms = lock(&world.record).arrive(&world.clock, endpoint, tenant);
     let body = read(body).await;
     let outcome = match endpoint {
         Endpoint::Unknown => Outcome {
@@ -69,11 +69,15 @@ async fn answer(State(world): State<Arc<World>>, request: Request) -> Response<B
     let reply = outcome
         .result
         .unwrap_or_else(|refused| refused.reply(&log_id));
-    let delivery = Delivery::new(reply, drawn.injected, &faults, endpoint, &log_id);
+    // Before the fault, which may hide the refusal or make one up.
+    let rate_limited = reply.code == Some(RATE_LIMITED);
+    let injected = drawn.injected.as_ref();
+    let delivery = Delivery::new(reply, injected, &faults, endpoint, &log_id);
     let call = Call {
         at_ms,
         endpoint,
         tenant: outcome.tenant,
+        rate_limited,
         log_id: log_id.clone(),
         ..Call::sketch(outcome.asked, &drawn, &delivery)
     };
@@ -157,7 +161,8 @@ impl Call {
             user_id_type: kind,
             include_resigned: question.include_resigned,
             latency_ms: u64::try_from(drawn.latency.as_millis()).unwrap_or(u64::MAX),
-            fault: drawn.injected.map(super::faults::Injected::name),
+            rate_limited: false,
+            fault: drawn.injected.as_ref().map(Injected::name),
             log_id: String::new(),
             identifiers,
         }

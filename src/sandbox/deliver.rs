@@ -10,8 +10,8 @@ use futures_util::stream;
 use serde_json::json;
 
 use super::clock::http_date;
-use super::faults::{BodyForm, Faults, Injected};
-use super::gateway::Endpoint;
+use super::faults::{BodyForm, Coded, Faults, Injected};
+use super::gateway::{Endpoint, RATE_LIMITED};
 use super::listener::HangUp;
 use super::reply::{Refused, Reply};
 
@@ -43,15 +43,15 @@ enum Manner {
 impl Delivery {
     pub(super) fn new(
         reply: Reply,
-        injected: Option<Injected>,
+        injected: Option<&Injected>,
         faults: &Faults,
         endpoint: Endpoint,
         log_id: &str,
     ) -> Self {
         let (reply, manner) = match injected {
             None => (reply, Manner::Whole),
-            Some(Injected::Code) => (code(faults, endpoint, log_id), Manner::Whole),
-            Some(Injected::Status) => (status(faults), Manner::Whole),
+            Some(Injected::Code(coded)) => (code(coded, faults, endpoint, log_id), Manner::Whole),
+            Some(Injected::Status(number, form)) => (status(*number, *form), Manner::Whole),
             Some(Injected::NotJson) => (Reply::html(StatusCode::OK, PORTAL), Manner::Whole),
             Some(Injected::TruncatedJson) => (reply, Manner::Half),
             Some(Injected::DropMidBody) => (reply, Manner::BreakOff),
@@ -104,26 +104,23 @@ impl Delivery {
     }
 }
 
-/// An error code of one's choice, in the form in which the endpoint words errors.
-fn code(faults: &Faults, endpoint: Endpoint, log_id: &str) -> Reply {
-    let usual = if endpoint.is_token() { 200 } else { 400 };
-    let status = faults.fault_status.unwrap_or(usual);
-    let (code, msg) = (faults.fault_code, faults.fault_msg.as_str());
+/// An error code in the form in which the endpoint words errors.
+fn code(coded: &Coded, faults: &Faults, endpoint: Endpoint, log_id: &str) -> Reply {
+    let Coded { code, msg, status } = coded;
     if endpoint.is_token() {
-        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
-        return Reply::json(status, code, &json!({"code": code, "msg": msg}));
+        let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::OK);
+        return Reply::json(status, *code, &json!({"code": code, "msg": msg}));
     }
-    let mut refused = Refused::new(status, code, msg);
-    if code == 99_991_400 {
+    let mut refused = Refused::new(*status, *code, msg.as_str());
+    if *code == RATE_LIMITED {
         refused = refused.rate(faults.quota_per_second, 1);
     }
     refused.reply(log_id)
 }
 
-fn status(faults: &Faults) -> Reply {
-    let status = faults.fault_status.unwrap_or(502);
+fn status(status: u16, form: BodyForm) -> Reply {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
-    match faults.fault_body {
+    match form {
         BodyForm::Html => Reply::html(status, BAD_GATEWAY),
         BodyForm::Text => Reply::text(status, "upstream connect error or disconnect/reset"),
         BodyForm::Empty => Reply::text(status, ""),

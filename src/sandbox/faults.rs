@@ -1,6 +1,7 @@
 //! The switches: everything about the simulated Feishu that can be set while it runs. Each field
 //! is documented in [`table`], which `GET /faults` prints; a test keeps the two in step.
 
+mod any;
 mod draw;
 mod set;
 mod table;
@@ -9,7 +10,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub(super) use self::draw::{Dice, Drawn, Injected};
+pub(super) use self::draw::{Coded, Dice, Drawn, Injected};
 use super::quota::Form;
 
 /// What the switches stand at.
@@ -91,7 +92,7 @@ macro_rules! choices {
 
 choices! {
     /// What is done to a call that a fault hits.
-    Kind { #[default] None, Code, Status, TruncatedJson, OversizedBody, NotJson, Drop, DropMidBody, Hang }
+    Kind { #[default] None, Code, Status, TruncatedJson, OversizedBody, NotJson, Drop, DropMidBody, Hang, Any }
     /// Which calls a fault may hit.
     Selector { #[default] Any, Token, BatchGetId }
     /// What a fault of kind `status` has for a body.

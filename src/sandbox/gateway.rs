@@ -10,6 +10,14 @@ use super::quota::Limits;
 use super::reply::Refused;
 use super::world::{SCOPE_CALL, Tenant, World, lock};
 
+/// The code of a call that is over the quota, and what it says.
+pub(super) const RATE_LIMITED: i64 = 99_991_400;
+pub(super) const RATE_LIMITED_MSG: &str = "request trigger frequency limit";
+/// The code of a bad token, and what it says.
+pub(super) const TOKEN_REJECTED: i64 = 99_991_663;
+pub(super) const TOKEN_REJECTED_MSG: &str =
+    "Invalid access token for authorization. Please make a request with token attached.";
+
 /// The addresses that exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Endpoint {
@@ -93,17 +101,18 @@ fn authenticate(world: &World, faults: &Faults, headers: &HeaderMap) -> Result<u
         return found.ok_or_else(|| rejected(faults));
     }
     if token.starts_with("eyJ") || token.starts_with("u-") {
-        return Err(Refused::new(400, 99_991_668, INVALID_TOKEN));
+        return Err(Refused::new(400, 99_991_668, TOKEN_REJECTED_MSG));
     }
     let msg = "Invalid access token for authorization. The token must start with t- or u-.";
     Err(Refused::new(400, 99_991_671, msg))
 }
 
-const INVALID_TOKEN: &str =
-    "Invalid access token for authorization. Please make a request with token attached.";
-
 fn rejected(faults: &Faults) -> Refused {
-    Refused::new(faults.token_rejected_status, 99_991_663, INVALID_TOKEN)
+    Refused::new(
+        faults.token_rejected_status,
+        TOKEN_REJECTED,
+        TOKEN_REJECTED_MSG,
+    )
 }
 
 /// The troubles of an app as a whole.
@@ -170,11 +179,7 @@ fn rate(world: &World, faults: &Faults, tenant: usize) -> Result<(), Refused> {
         quota.admit(tenant, world.clock.real(), limits)
     };
     admitted.map_err(|refusal| {
-        Refused::new(
-            faults.quota_status,
-            99_991_400,
-            "request trigger frequency limit",
-        )
-        .rate(refusal.limit, refusal.reset_seconds)
+        Refused::new(faults.quota_status, RATE_LIMITED, RATE_LIMITED_MSG)
+            .rate(refusal.limit, refusal.reset_seconds)
     })
 }

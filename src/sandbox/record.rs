@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde_json::{Value, json};
 
-use super::clock::timestamp;
+use super::clock::{Clock, timestamp};
 use super::gateway::Endpoint;
 use super::peaks::Peaks;
 use super::world::World;
@@ -28,6 +28,8 @@ pub(super) struct Call {
     pub(super) user_id_type: Option<&'static str>,
     pub(super) include_resigned: bool,
     pub(super) latency_ms: u64,
+    /// Refused by the quota, whatever a fault then did to the answer.
+    pub(super) rate_limited: bool,
     pub(super) fault: Option<&'static str>,
     pub(super) log_id: String,
     pub(super) identifiers: Vec<String>,
@@ -61,6 +63,24 @@ impl Record {
             all: Counts::default(),
             tenants: (0..tenants).map(|_| Counts::default()).collect(),
         }
+    }
+
+    /// Counts a call that arrives now, before its body is read, and says when that is. The clock is
+    /// read in here, under the record's lock: windows need arrivals in order.
+    pub(super) fn arrive(
+        &mut self,
+        clock: &Clock,
+        endpoint: Endpoint,
+        tenant: Option<usize>,
+    ) -> u64 {
+        let now_ms = clock.real();
+        if endpoint == Endpoint::BatchGetId {
+            self.all.peaks.count(now_ms);
+            if let Some(counts) = tenant.and_then(|index| self.tenants.get_mut(index)) {
+                counts.peaks.count(now_ms);
+            }
+        }
+        now_ms
     }
 
     pub(super) fn add(&mut self, call: Call) {
@@ -122,11 +142,8 @@ impl Counts {
         self.token_requests += u64::from(call.endpoint.is_token());
         self.emails += u64::try_from(call.emails).unwrap_or_default();
         self.mobiles += u64::try_from(call.mobiles).unwrap_or_default();
-        self.rate_limited += u64::from(call.code == Some(99_991_400));
-        if call.endpoint == Endpoint::BatchGetId {
-            self.batch_get_id_calls += 1;
-            self.peaks.count(call.at_ms);
-        }
+        self.rate_limited += u64::from(call.rate_limited);
+        self.batch_get_id_calls += u64::from(call.endpoint == Endpoint::BatchGetId);
     }
 
     fn to_json(&self) -> Value {
@@ -165,6 +182,7 @@ impl Call {
             "user_id_type": self.user_id_type,
             "include_resigned": self.include_resigned,
             "latency_ms": self.latency_ms,
+            "rate_limited": self.rate_limited,
             "fault": self.fault,
             "log_id": self.log_id,
             "identifiers": identifiers,
@@ -202,6 +220,7 @@ mod tests {
             user_id_type: Some("open_id"),
             include_resigned: false,
             latency_ms: 0,
+            rate_limited: false,
             fault: None,
             log_id: String::new(),
             identifiers: vec!["wei@acme.example".to_owned(), "+8613000000042".to_owned()],

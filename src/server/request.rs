@@ -14,7 +14,7 @@ use tonic::{Status, body::Body, codegen::Service as _, service::Routes};
 use tracing::Instrument as _;
 
 use super::{ServerSettings, refusal, timeout, timeout::TimedBody};
-use crate::deadline::Deadline;
+use crate::{caller::CallerId, deadline::Deadline};
 
 /// The header in which callers send an id of their own.
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -100,6 +100,7 @@ impl Shared {
     async fn answer(&self, peer: Peer, mut request: Request<Incoming>) -> Response<TimedBody> {
         let request_id = RequestId::from_headers(request.headers());
         request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(CallerId(peer.connection));
         if let Some(id) = &request_id {
             request.extensions_mut().insert(id.clone());
         }

@@ -45,7 +45,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &["directory", "identity", "coalesce", "backoff", "clock"],
     ),
     ("sandbox", &[]),
-    ("server", &["shutdown", "deadline"]),
+    ("server", &["shutdown", "deadline", "caller"]),
     ("identity", &[]),
     ("coalesce", &[]),
     ("quota", &[]),

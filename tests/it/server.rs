@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod callers;
 mod deadlines;
 mod drain;
 mod health;

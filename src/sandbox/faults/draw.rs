@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{Faults, Kind, Selector};
+use super::{BodyForm, Faults, Kind, Selector};
 use crate::sandbox::gateway::Endpoint;
 
 /// The switches as they stand and the dice.
@@ -22,16 +22,24 @@ pub(in super::super) struct Drawn {
 }
 
 /// A fault that hits: all but the real answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(in super::super) enum Injected {
-    Code,
-    Status,
+    Code(Coded),
+    Status(u16, BodyForm),
     TruncatedJson,
     OversizedBody,
     NotJson,
     Drop,
     DropMidBody,
     Hang,
+}
+
+/// A refusal in Feishu's JSON.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in super::super) struct Coded {
+    pub(in super::super) code: i64,
+    pub(in super::super) msg: String,
+    pub(in super::super) status: u16,
 }
 
 impl Dice {
@@ -87,47 +95,62 @@ impl Dice {
 
     fn injected(&mut self, endpoint: Endpoint) -> Option<Injected> {
         let faults = &self.faults;
-        let injected = faults.fault.injected()?;
         let aimed = match faults.fault_endpoint {
             Selector::Any => true,
             Selector::Token => endpoint.is_token(),
             Selector::BatchGetId => endpoint == Endpoint::BatchGetId,
         };
-        if !aimed || faults.fault_next == Some(0) {
+        if faults.fault == Kind::None || !aimed || faults.fault_next == Some(0) {
             return None;
         }
         if self.random.f64() * 100.0 >= faults.fault_percent {
             return None;
         }
+        let injected = match faults.fault {
+            Kind::Any => faults.any(endpoint, &mut self.random),
+            kind => faults.one(kind, endpoint),
+        };
         if let Some(left) = faults.fault_next {
             Arc::make_mut(&mut self.faults).fault_next = Some(left - 1);
         }
-        Some(injected)
+        injected
     }
 }
 
-impl Kind {
-    fn injected(self) -> Option<Injected> {
-        Some(match self {
-            Self::None => return None,
-            Self::Code => Injected::Code,
-            Self::Status => Injected::Status,
-            Self::TruncatedJson => Injected::TruncatedJson,
-            Self::OversizedBody => Injected::OversizedBody,
-            Self::NotJson => Injected::NotJson,
-            Self::Drop => Injected::Drop,
-            Self::DropMidBody => Injected::DropMidBody,
-            Self::Hang => Injected::Hang,
+impl Faults {
+    /// A fault of this kind, with the code and the status that the switches say.
+    pub(super) fn one(&self, kind: Kind, endpoint: Endpoint) -> Option<Injected> {
+        Some(match kind {
+            Kind::None | Kind::Any => return None,
+            Kind::Code => Injected::Code(Coded {
+                code: self.fault_code,
+                msg: self.fault_msg.clone(),
+                status: self.fault_status.unwrap_or(endpoint.usual_status()),
+            }),
+            Kind::Status => Injected::Status(self.fault_status.unwrap_or(502), self.fault_body),
+            Kind::TruncatedJson => Injected::TruncatedJson,
+            Kind::OversizedBody => Injected::OversizedBody,
+            Kind::NotJson => Injected::NotJson,
+            Kind::Drop => Injected::Drop,
+            Kind::DropMidBody => Injected::DropMidBody,
+            Kind::Hang => Injected::Hang,
         })
+    }
+}
+
+impl Endpoint {
+    /// The HTTP status of most of its refusals.
+    pub(super) fn usual_status(self) -> u16 {
+        if self.is_token() { 200 } else { 400 }
     }
 }
 
 impl Injected {
     /// What the history calls it.
-    pub(in super::super) fn name(self) -> &'static str {
+    pub(in super::super) fn name(&self) -> &'static str {
         match self {
-            Self::Code => "code",
-            Self::Status => "status",
+            Self::Code(_) => "code",
+            Self::Status(..) => "status",
             Self::TruncatedJson => "truncated_json",
             Self::OversizedBody => "oversized_body",
             Self::NotJson => "not_json",

@@ -188,7 +188,7 @@ mod tests {
         for (name, choices) in [
             (
                 "fault",
-                "none code status truncated_json oversized_body not_json drop drop_mid_body hang",
+                "none code status truncated_json oversized_body not_json drop drop_mid_body hang any",
             ),
             ("fault_endpoint", "any token batch_get_id"),
             ("mobile_echo", "as_sent with_86 without_86"),

@@ -20,8 +20,8 @@ pub(super) const TABLE: &[Entry] = entries![
     "latency_jitter_ms": "0 to 60000", "added to it at random, at most (drawn from fault_seed)";
     "token_latency_ms": "0 to 60000 or null", "the same for the token endpoints; null: as latency_ms";
     "token_latency_jitter_ms": "0 to 60000 or null", "the same for the token endpoints; null: as latency_jitter_ms";
-    "fault": "none, code, status, truncated_json, oversized_body, not_json, drop, drop_mid_body or hang",
-        "what is done to the calls that a fault hits. code: fault_code in a JSON body; status: fault_status with fault_body; truncated_json: half of the real answer; not_json: HTTP 200 with a web page; drop: the connection closes before the answer; drop_mid_body: in the middle of it; hang: nothing for fault_hang_seconds, then it closes. Such calls count in the quota";
+    "fault": "none, code, status, truncated_json, oversized_body, not_json, drop, drop_mid_body, hang or any",
+        "what is done to the calls that a fault hits. code: fault_code in a JSON body; status: fault_status with fault_body; truncated_json: half of the real answer; not_json: HTTP 200 with a web page; drop: the connection closes before the answer; drop_mid_body: in the middle of it; hang: nothing for fault_hang_seconds, then it closes; any: one of these kinds, each as likely, drawn for every call (the history tells which): a code is then 2200, 1500, 5000 or the unknown 1234567, of lookups also 99991663 or 99991400, and a status 502, 503 or 504 with a page. Such calls count in the quota. In /stats a 99991400 of these is in by_fault; rate_limited is what the quota itself refused";
     "fault_endpoint": "any, token or batch_get_id", "which calls the fault may hit";
     "fault_next": "a number or null", "how many more calls the fault hits, counted down as it does; null: no end";
     "fault_percent": "0 to 100", "how many in a hundred of the calls it might hit it does";

@@ -79,6 +79,29 @@ async fn statistics_count_what_was_asked() {
 }
 
 #[tokio::test]
+async fn each_tenant_has_peaks_of_its_own_beside_those_of_all() {
+    let client = Client::start().await;
+    for (tenant, calls) in [(client.acme(), 3), (client.globex(), 2)] {
+        let token = client.token(&tenant).await;
+        for _ in 0..calls {
+            send(client.lookup(&token, "", &json!({"emails": [WEI]}))).await;
+        }
+    }
+    // Nobody's, and an arrival all the same.
+    send(client.lookup("t-nobody", "", &json!({}))).await;
+    let stats = client.stats().await;
+    let acme = &stats["tenants"]["acme"]["highest"];
+    let globex = &stats["tenants"]["globex"]["highest"];
+    let all = &stats["highest"];
+    assert_eq!(acme["in_any_minute"], 3);
+    assert_eq!(globex["in_any_minute"], 2);
+    assert_eq!(all["in_any_minute"], 6);
+    for peaks in [acme, globex, all] {
+        assert_eq!(peaks.as_object().unwrap().len(), 4, "{peaks}");
+    }
+}
+
+#[tokio::test]
 async fn the_history_tells_each_call_and_masks_identifiers_unless_asked() {
     let client = Client::start().await;
     let body = json!({"emails": [WEI], "mobiles": [WEI_MOBILE], "include_resigned": true});

@@ -128,6 +128,59 @@ async fn a_hanging_call_ends_at_its_bound_and_is_in_the_history_at_once() {
 }
 
 #[tokio::test]
+async fn with_any_fault_the_history_tells_which_it_was() {
+    let client = Client::start().await;
+    // Without the quota, which goes by the clock.
+    let fault = json!({"fault": "any", "fault_hang_seconds": 0, "fault_oversized_bytes": 1000,
+        "fault_endpoint": "batch_get_id", "fault_seed": 7, "quota_enabled": false});
+    let mut runs = Vec::new();
+    for _ in 0..2 {
+        client.control(Method::POST, "/reset", None).await;
+        let token = client.token(&client.acme()).await;
+        client.set(&fault).await;
+        for _ in 0..60 {
+            // Without an answer, or with half of one.
+            let _ = try_ask(&client, &token).await;
+        }
+        let path = "/history?endpoint=batch_get_id";
+        let history = client.control(Method::GET, path, None).await.body;
+        let calls = history["calls"].as_array().unwrap().iter();
+        let told = calls.map(|call| json!([call["fault"], call["http_status"], call["code"]]));
+        runs.push(told.collect::<Vec<Value>>());
+    }
+    assert_eq!(runs[0].len(), 60);
+    assert_eq!(runs[0], runs[1]);
+    let stats = client.stats().await;
+    let by_fault = stats["by_fault"].as_object().unwrap();
+    assert_eq!(by_fault.len(), 8, "{by_fault:?}");
+    let counts = by_fault.values().map(|count| count.as_u64().unwrap());
+    assert_eq!(counts.sum::<u64>(), 60);
+}
+
+#[tokio::test]
+async fn only_what_the_quota_refuses_is_rate_limited_whatever_a_fault_makes_of_it() {
+    let client = Client::start().await;
+    let token = client.token(&client.acme()).await;
+    let made_up = json!({"fault": "code", "fault_code": 99_991_400});
+    client.set(&made_up).await;
+    try_ask(&client, &token).await.unwrap();
+    let stats = client.stats().await;
+    assert_eq!(stats["by_code"]["99991400"], 1);
+    assert_eq!(stats["by_fault"]["code"], 1);
+    assert_eq!(stats["rate_limited"], 0);
+    let hidden = json!({"fault": "drop", "quota_per_minute": 0});
+    client.set(&hidden).await;
+    try_ask(&client, &token).await.unwrap_err();
+    let stats = client.stats().await;
+    assert_eq!(stats["by_code"]["99991400"], 1);
+    assert_eq!(stats["rate_limited"], 1);
+    let history = client.control(Method::GET, "/history", None).await.body;
+    let calls = history["calls"].as_array().unwrap();
+    let told: Vec<&Value> = calls.iter().map(|call| &call["rate_limited"]).collect();
+    assert_eq!(told, [false, false, true]);
+}
+
+#[tokio::test]
 async fn latency_delays_answers_and_tokens_have_their_own() {
     let client = Client::start().await;
     let acme = client.acme();

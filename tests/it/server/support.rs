@@ -11,6 +11,7 @@ use std::{
 };
 
 use feishu_id::{
+    caller::CallerId,
     deadline::Deadline,
     grpc::health::{self, HealthHandle},
     pb::{
@@ -194,6 +195,8 @@ impl IdentityService for Double {
             peer.address
                 .map_or("none".to_owned(), |address| address.to_string()),
         );
+        let caller = extensions.get::<CallerId>().unwrap();
+        tell("caller", format!("{caller:?}"));
         if let Some(deadline) = extensions.get::<Deadline>() {
             tell("remaining-ms", deadline.remaining().as_millis().to_string());
         }
