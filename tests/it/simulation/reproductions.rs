@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     run::run,
-    scenario::{Ask, Change, Fault, Op, Scenario, Setting},
+    scenario::{Ask, Change, Fault, Op, PEOPLE, Scenario, Setting, Who},
 };
 
 /// Runs what is written here, and expects every promise to hold.
@@ -42,4 +42,34 @@ fn a_probe_that_tells_nothing_is_followed_by_another() {
         ];
         holds(Setting::default(), ops);
     }
+}
+
+/// Seed 124. A refresh kept one of the queue's places while it waited for a call to ride on, which
+/// can be for an hour: until then every request that needs all of them was shed.
+#[test]
+fn a_refresh_that_waits_shuts_nobody_out() {
+    let setting = Setting {
+        max_queue: 40,
+        calm: true,
+        ..Setting::default()
+    };
+    let known = (0..PEOPLE).map(|n| Ask {
+        who: vec![Who::Email(n)],
+        ..Ask::default()
+    });
+    let known: Vec<_> = known.map(Op::Resolve).collect();
+    let all = Ask {
+        who: (0..PEOPLE).map(Who::Mobile).collect(),
+        within: Duration::from_mins(10),
+        ..Ask::default()
+    };
+    // Known for so long that the answers are due, and not yet so long that their refresh is urgent.
+    let mut ops = Vec::new();
+    for op in known.iter().take(5) {
+        ops.extend([op.clone(), seconds(1)]);
+    }
+    ops.push(Op::Pause(setting.ttl.mul_f64(0.975)));
+    ops.extend(known.into_iter().take(5));
+    ops.push(Op::Resolve(all));
+    holds(setting, ops);
 }
