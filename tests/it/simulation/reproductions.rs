@@ -73,3 +73,21 @@ fn a_refresh_that_waits_shuts_nobody_out() {
     ops.push(Op::Resolve(all));
     holds(setting, ops);
 }
+
+/// Seed 442. A call was under way while the machine slept, and its answer counted as one that took
+/// hours: the pace became that of such answers, and calls left a quarter of an hour apart.
+#[test]
+fn a_machine_that_slept_does_not_slow_down_what_comes_after() {
+    let setting = Setting {
+        per_second: 3,
+        per_minute: 20,
+        ..Setting::default()
+    };
+    let ops = vec![
+        next(Fault::Slow, 1),
+        Op::Resolve(Ask::default()),
+        Op::Pause(Duration::from_millis(2)),
+        Op::Suspend(Duration::from_hours(10)),
+    ];
+    holds(setting, ops);
+}
