@@ -81,13 +81,25 @@ fn a_machine_that_slept_does_not_slow_down_what_comes_after() {
     let setting = Setting {
         per_second: 3,
         per_minute: 20,
+        calm: true,
         ..Setting::default()
     };
-    let ops = vec![
+    let ask = |person| Ask {
+        who: vec![Who::Email(person)],
+        ..Ask::default()
+    };
+    let hasty = Ask {
+        leaves_after: Some(Duration::from_millis(5)),
+        ..ask(0)
+    };
+    let mut ops = vec![
         next(Fault::Slow, 1),
-        Op::Resolve(Ask::default()),
-        Op::Pause(Duration::from_millis(2)),
+        Op::Resolve(hasty),
+        Op::Pause(Duration::from_millis(10)),
         Op::Suspend(Duration::from_hours(10)),
     ];
+    for person in 1..8 {
+        ops.extend([seconds(5), Op::Resolve(ask(person))]);
+    }
     holds(setting, ops);
 }
