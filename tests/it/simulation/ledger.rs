@@ -1,6 +1,6 @@
 //! What Feishu has given, call by call: the only thing that an answer may be made of.
 
-use std::{collections::HashMap, time::SystemTime};
+use std::{collections::HashMap, fmt, time::SystemTime};
 
 use feishu_id::{
     directory::DirectoryErrorKind as Kind,
@@ -32,11 +32,18 @@ pub(super) enum Given {
     Refused,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Record {
     pub(super) departed: Instant,
     pub(super) wall: SystemTime,
     pub(super) given: Given,
+}
+
+impl fmt::Debug for Record {
+    /// Without moments of the real clock, which differ from run to run.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.given.fmt(f)
+    }
 }
 
 /// A call that failed.

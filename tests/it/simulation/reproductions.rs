@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use feishu_id::identity::UserIdType;
+
 use super::{
     run::run,
     scenario::{Ask, Change, Fault, Op, PEOPLE, Scenario, Setting, Who},
@@ -102,4 +104,23 @@ fn a_machine_that_slept_does_not_slow_down_what_comes_after() {
         ops.extend([seconds(5), Op::Resolve(ask(person))]);
     }
     holds(setting, ops);
+}
+
+/// Seed 531. Whoever asked just after the machine woke up joined a call that had left before it slept,
+/// and was told how things had stood then.
+#[test]
+fn nobody_joins_a_call_that_left_before_the_machine_slept() {
+    let nobody = Ask {
+        kinds: vec![UserIdType::OpenId],
+        ..Ask::default()
+    };
+    let ops = vec![
+        Op::Change(Change::Vanishes { tenant: 0, person: 0 }),
+        next(Fault::Slow, 1),
+        Op::Resolve(nobody.clone()),
+        Op::Pause(Duration::from_millis(10)),
+        Op::Suspend(Duration::from_mins(5)),
+        Op::Resolve(nobody),
+    ];
+    holds(Setting::default(), ops);
 }
