@@ -124,3 +124,24 @@ fn nobody_joins_a_call_that_left_before_the_machine_slept() {
     ];
     holds(Setting::default(), ops);
 }
+
+/// Seed 910. A refusal counted as new from when it was told, not from when its call had left.
+#[test]
+fn a_refusal_is_as_old_as_its_call() {
+    let ops = vec![
+        Op::Change(Change::Poison {
+            tenant: 0,
+            who: Who::Email(0),
+            bad: true,
+            is_named: false,
+        }),
+        next(Fault::Slow, 1),
+        Op::Resolve(Ask::default()),
+        seconds(3),
+        Op::Resolve(Ask {
+            max_age: Some(Duration::from_millis(2_990)),
+            ..Ask::default()
+        }),
+    ];
+    holds(Setting::default(), ops);
+}
