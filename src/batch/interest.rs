@@ -125,6 +125,11 @@ impl Interest {
         self.lock().wish
     }
 
+    /// When the call left that gives the answer; none before, and while it waits for another one.
+    pub fn departed(&self) -> Option<Instant> {
+        self.lock().departed
+    }
+
     /// Whether nobody can use an answer any more.
     pub(super) fn is_lost(&self, now: Instant) -> bool {
         let state = self.lock();

@@ -55,7 +55,7 @@ pub(super) async fn fly(
         }
         Err(error) => {
             let asked = Asked {
-                departed: Instant::now(),
+                departed: interest.departed().unwrap_or_else(Instant::now),
                 at: clock::wall_now(),
             };
             Verdict::of_error(&error, asked)
