@@ -41,7 +41,10 @@ fn every_promise_holds_whatever_goes_wrong() {
             report(&tally);
             // Fewer seeds need not meet everything.
             let never = never(&tally);
-            assert!(seeds < SEEDS || never.is_empty(), "never happened: {never:?}");
+            assert!(
+                seeds < SEEDS || never.is_empty(),
+                "never happened: {never:?}"
+            );
         }
         Err(failed) => unreachable!(
             "seed {}: {}\nTo replay it: SIMULATION_SEED={} cargo test --test it simulation -- --nocapture",
@@ -52,5 +55,5 @@ fn every_promise_holds_whatever_goes_wrong() {
 
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
-    Some(text.parse().expect("a number"))
+    Some(text.parse().unwrap())
 }

@@ -20,10 +20,17 @@ type People = HashMap<Identifier, Vec<Person>>;
 type Arrived = (Result<People, Kind>, Vec<(Question, Given)>);
 
 impl World {
-    pub(super) fn arrives(&mut self, tenant: usize, batch: &LookupBatch, token: &str, fault: Option<Fault>) -> Arrived {
+    pub(super) fn arrives(
+        &mut self,
+        tenant: usize,
+        batch: &LookupBatch,
+        token: &str,
+        fault: Option<Fault>,
+    ) -> Arrived {
         let now = Instant::now();
         let at = self.ms(now);
-        self.trace.add(at, || format!("{at:>9} arrival of a call of {tenant}"));
+        self.trace
+            .add(at, || format!("{at:>9} arrival of a call of {tenant}"));
         if let Err(broken) = self.tenants[tenant].arrivals.arrive(now) {
             self.breaks(broken);
         }
@@ -42,15 +49,18 @@ impl World {
         fault: Option<Fault>,
     ) -> Option<(Kind, Vec<(Question, Given)>)> {
         let now = Instant::now();
-        if let Some(retry_after) = self.tenants[tenant].arrivals.refuses(now) {
-            self.tally.fault(match retry_after {
-                Some(_) => Fault::ThrottledUntil,
-                None => Fault::Throttled,
+        if let Some(kind) = self.tenants[tenant].arrivals.refuses(now) {
+            self.tally.fault(match kind {
+                Kind::Throttled { retry_after: None } => Fault::Throttled,
+                _ => Fault::ThrottledUntil,
             });
-            return Some((Kind::Throttled { retry_after }, Vec::new()));
+            return Some((kind, Vec::new()));
         }
-        let issued = self.tenants[tenant].tokens.iter_mut().find(|issued| issued.value == token);
-        let issued = issued.expect("a token of this tenant's");
+        let issued = self.tenants[tenant]
+            .tokens
+            .iter_mut()
+            .find(|issued| issued.value == token);
+        let issued = issued.unwrap();
         // Half of the rejections are of good tokens, which are given out again.
         issued.revoked |= fault == Some(Fault::TokenRejected) && self.rng.bool();
         if issued.revoked || issued.expires_at <= now || fault == Some(Fault::TokenRejected) {
@@ -60,19 +70,21 @@ impl World {
             Fault::Throttled => Kind::Throttled { retry_after: None },
             Fault::ThrottledUntil => {
                 let seconds = self.rng.u64(1..=60);
-                Kind::Throttled { retry_after: Some(Duration::from_secs(seconds)) }
+                Kind::Throttled {
+                    retry_after: Some(Duration::from_secs(seconds)),
+                }
             }
             Fault::MonthSpent => Kind::MonthlyQuotaSpent,
             Fault::ScopeMissing => Kind::ScopeMissing { scopes: Vec::new() },
             Fault::AppUnavailable => Kind::AppUnavailable,
             Fault::Unavailable => Kind::Unavailable,
             Fault::InvalidResponse => Kind::InvalidResponse,
-            Fault::IdKindRefused => return self.kind_refused(tenant, batch),
-            Fault::ContentRefused => return Some(self.content_refused(tenant, batch, Vec::new())),
+            Fault::IdKindRefused => return Self::kind_refused(tenant, batch),
+            Fault::ContentRefused => return Some(Self::content_refused(tenant, batch, Vec::new())),
             Fault::CulpritRefused => {
                 let culprit = self.rng.usize(..batch.len());
                 let culprits = batch.keys().nth(culprit).cloned().into_iter().collect();
-                return Some(self.content_refused(tenant, batch, culprits));
+                return Some(Self::content_refused(tenant, batch, culprits));
             }
             _ => return None,
         };
@@ -80,18 +92,22 @@ impl World {
     }
 
     /// The open ID needs no scope of its own.
-    fn kind_refused(&self, tenant: usize, batch: &LookupBatch) -> Option<(Kind, Vec<(Question, Given)>)> {
+    fn kind_refused(tenant: usize, batch: &LookupBatch) -> Option<(Kind, Vec<(Question, Given)>)> {
         if batch.scope().user_id_type == UserIdType::OpenId {
             return None;
         }
-        let questions = self.questions(tenant, batch).into_iter();
+        let questions = Self::questions(tenant, batch).into_iter();
         let withheld = questions.map(|question| (question, Given::Withheld));
         Some((Kind::IdKindRefused, withheld.collect()))
     }
 
-    fn content_refused(&self, tenant: usize, batch: &LookupBatch, culprits: Vec<Identifier>) -> (Kind, Vec<(Question, Given)>) {
+    fn content_refused(
+        tenant: usize,
+        batch: &LookupBatch,
+        culprits: Vec<Identifier>,
+    ) -> (Kind, Vec<(Question, Given)>) {
         let is_named = |who| culprits.iter().any(|culprit| Who::of(culprit) == Some(who));
-        let questions = self.questions(tenant, batch).into_iter();
+        let questions = Self::questions(tenant, batch).into_iter();
         // Alone in its call it is the culprit too.
         let refused = questions.filter(|question| batch.len() == 1 || is_named(question.who));
         let refused = refused.map(|question| (question, Given::Refused)).collect();
@@ -100,18 +116,24 @@ impl World {
 
     fn rows(&mut self, tenant: usize, batch: &LookupBatch, fault: Option<Fault>) -> Arrived {
         let world = &self.tenants[tenant];
-        let bad: Vec<_> = batch.keys().filter(|key| world.poison.contains_key(&Who::of(key).unwrap())).collect();
+        let bad: Vec<_> = batch
+            .keys()
+            .filter(|key| world.poison.contains_key(&Who::of(key).unwrap()))
+            .collect();
         if !bad.is_empty() {
             self.tally.fault(Fault::CulpritRefused);
-            let named = bad.into_iter().filter(|key| world.poison[&Who::of(key).unwrap()]);
+            let named = bad
+                .into_iter()
+                .filter(|key| world.poison[&Who::of(key).unwrap()]);
             let named = named.cloned().collect();
-            let (kind, given) = self.content_refused(tenant, batch, named);
+            let (kind, given) = Self::content_refused(tenant, batch, named);
             return (Err(kind), given);
         }
         let kind = batch.scope().user_id_type;
         let is_withheld = world.withheld.contains(&kind);
-        if is_withheld && self.rng.bool()
-            && let Some((kind, given)) = self.kind_refused(tenant, batch)
+        if is_withheld
+            && self.rng.bool()
+            && let Some((kind, given)) = Self::kind_refused(tenant, batch)
         {
             return (Err(kind), given);
         }
@@ -120,14 +142,27 @@ impl World {
         for key in batch.keys() {
             let who = Who::of(key).unwrap();
             let resigned = batch.scope().include_resigned;
-            let rows = self.tenants[tenant].people[who.person()].people(tenant, kind, resigned, self.setting.shows_status);
+            let rows = self.tenants[tenant].people[who.person()].people(
+                tenant,
+                kind,
+                resigned,
+                self.setting.shows_status,
+            );
             let rows = self.spoil(rows, fault);
-            let question = Question { tenant, kind, resigned, who };
-            given.push((question, match rows.as_slice() {
-                [] => Given::Absent,
-                _ if is_withheld => Given::Withheld,
-                _ => Given::Rows(rows.clone()),
-            }));
+            let question = Question {
+                tenant,
+                kind,
+                resigned,
+                who,
+            };
+            given.push((
+                question,
+                match rows.as_slice() {
+                    [] => Given::Absent,
+                    _ if is_withheld => Given::Withheld,
+                    _ => Given::Rows(rows.clone()),
+                },
+            ));
             // A key without people may have an entry or not.
             if !is_withheld && (!rows.is_empty() || self.rng.bool()) {
                 people.insert(key.clone(), rows);

@@ -2,6 +2,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
+use feishu_id::directory::DirectoryErrorKind as Kind;
 use tokio::time::Instant;
 
 use super::scenario::{Form, Setting};
@@ -44,7 +45,9 @@ impl Arrivals {
             for form in [Form::Fixed, Form::Sliding] {
                 let count = self.count(now, form, length);
                 if count > limit {
-                    return Err(format!("{count} calls in a {form:?} window of {length:?} that may have {limit}"));
+                    return Err(format!(
+                        "{count} calls in a {form:?} window of {length:?} that may have {limit}"
+                    ));
                 }
             }
         }
@@ -52,14 +55,15 @@ impl Arrivals {
     }
 
     /// Whether the call that has just arrived is one too many, and when to come back.
-    pub(super) fn refuses(&self, now: Instant) -> Option<Option<Duration>> {
+    pub(super) fn refuses(&self, now: Instant) -> Option<Kind> {
         let share = self.other?;
         for (limit, length) in self.limits {
             let limit = u32::try_from(limit).unwrap();
             let ours = u32::try_from(self.count(now, self.form, length)).unwrap();
             if f64::from(ours) + f64::from(limit) * share > f64::from(limit) {
                 let reset = self.begin(now, length) + length;
-                return Some(self.tells_reset.then(|| reset - now));
+                let retry_after = self.tells_reset.then(|| reset.duration_since(now));
+                return Some(Kind::Throttled { retry_after });
             }
         }
         None

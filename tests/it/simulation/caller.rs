@@ -47,14 +47,20 @@ pub(super) async fn ask(world: Shared, resolver: Arc<Resolver>, ask: Ask) {
                 let mut world = world.lock();
                 world.tally.left += 1;
                 let (at, ms) = (world.ms(Instant::now()), world.ms(start));
-                world.trace.add(at, || format!("{at:>9} the caller of {ms} ms leaves"));
+                world
+                    .trace
+                    .add(at, || format!("{at:>9} the caller of {ms} ms leaves"));
                 return;
             }
             // Both have slept too long: it has not had a chance yet.
             Err(_) if just_resumed(&world, Instant::now()) => {
                 until = Instant::now() + Duration::from_secs(1);
             }
-            Err(_) => return world.lock().breaks(format!("a request hangs past its deadline: {ask:?}")),
+            Err(_) => {
+                return world
+                    .lock()
+                    .breaks(format!("a request hangs past its deadline: {ask:?}"));
+            }
         }
     }
 }
@@ -77,13 +83,24 @@ fn answered(
     let ms = world.ms(start);
     let resolutions = match result {
         Ok(resolutions) => resolutions,
-        Err(failure) => return world.breaks(format!("the request of {ms} ms fails as a whole: {failure:?}")),
+        Err(failure) => {
+            return world.breaks(format!(
+                "the request of {ms} ms fails as a whole: {failure:?}"
+            ));
+        }
     };
     if end > deadline && !resumed {
-        world.breaks(format!("the request of {ms} ms returns {:?} past its deadline", end - deadline));
+        world.breaks(format!(
+            "the request of {ms} ms returns {:?} past its deadline",
+            end - deadline
+        ));
     }
     if resolutions.len() != ask.who.len() {
-        world.breaks(format!("{} resolutions for {} identifiers", resolutions.len(), ask.who.len()));
+        world.breaks(format!(
+            "{} resolutions for {} identifiers",
+            resolutions.len(),
+            ask.who.len()
+        ));
     }
     for (who, resolution) in ask.who.iter().zip(&resolutions) {
         let asked = Asked {
@@ -93,17 +110,24 @@ fn answered(
             start,
             end,
         };
-        if let Err(broken) = asked.check(*who, resolution) {
+        let (checked, is_hit) = (
+            asked.check(*who, resolution),
+            asked.is_hit(*who, resolution),
+        );
+        if let Err(broken) = checked {
             world.breaks(format!("the request of {ms} ms, {who:?}: {broken}"));
         }
         let (name, ids) = summary(resolution);
-        let is_hit = start == end && !name.starts_with("Failed") && !name.starts_with("Invalid");
         world.tally.hits += u64::from(is_hit);
-        world.trace.add((&name, &ids), || format!("{:>9} {who:?}: {name} {ids:?}", ""));
+        world.trace.add((&name, &ids), || {
+            format!("{:>9} {who:?}: {name} {ids:?}", "")
+        });
         world.tally.outcome(name);
     }
     let took = end - start;
-    world.trace.add(took, || format!("{:>9} answered, after {took:?}, the request of {ms} ms", ""));
+    world.trace.add(took, || {
+        format!("{:>9} answered, after {took:?}, the request of {ms} ms", "")
+    });
 }
 
 fn summary(resolution: &Resolution) -> (String, Vec<String>) {

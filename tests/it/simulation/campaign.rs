@@ -46,7 +46,9 @@ pub(super) fn campaign(seeds: u64) -> Result<Tally, Failed> {
     for _ in 0..seeds {
         let (seed, outcome) = told.recv_timeout(STUCK).map_err(|_| Failed {
             seed: next.load(Ordering::SeqCst),
-            broken: format!("one of the {cores} seeds before this one spins: no result for {STUCK:?}"),
+            broken: format!(
+                "one of the {cores} seeds before this one spins: no result for {STUCK:?}"
+            ),
         })?;
         if let Some(broken) = outcome.broken {
             return Err(Failed { seed, broken });
@@ -84,7 +86,10 @@ pub(super) fn replay(seed: u64) -> Option<String> {
     }
     let broken = outcome.broken?;
     let fewest = shrink(scenario, &broken);
-    println!("\nThe fewest operations that break something: {:?}", fewest.setting);
+    println!(
+        "\nThe fewest operations that break something: {:?}",
+        fewest.setting
+    );
     for op in &fewest.ops {
         println!("    {op:?}");
     }
@@ -101,8 +106,16 @@ pub(super) fn replay(seed: u64) -> Option<String> {
 /// Leaves out operations, many at a time and then one by one, as long as the same breaks.
 fn shrink(mut scenario: Scenario, broken: &str) -> Scenario {
     // Moments and people may be others.
-    let without_digits = |text: &str| text.chars().filter(|c| !c.is_ascii_digit()).take(90).collect::<String>();
-    let same = |other: &str| without_digits(other).replace("Mobile", "Email") == without_digits(broken).replace("Mobile", "Email");
+    let without_digits = |text: &str| {
+        text.chars()
+            .filter(|c| !c.is_ascii_digit())
+            .take(90)
+            .collect::<String>()
+    };
+    let same = |other: &str| {
+        without_digits(other).replace("Mobile", "Email")
+            == without_digits(broken).replace("Mobile", "Email")
+    };
     let mut part = scenario.ops.len() / 2;
     while part > 0 {
         let mut from = 0;
@@ -124,7 +137,7 @@ fn shrink(mut scenario: Scenario, broken: &str) -> Scenario {
 pub(super) fn report(tally: &Tally) {
     let answers: u64 = tally.outcomes.values().sum();
     println!(
-        "{} runs, {} requests ({} left), {answers} answers, {} of them at once; {} calls, {} keys, {} of them once more",
+        "{} runs, {} requests ({} left), {answers} answers, {} of them known before; {} calls, {} keys, {} of them once more",
         tally.runs, tally.requests, tally.left, tally.hits, tally.calls, tally.keys, tally.retries
     );
     for (fault, times) in &tally.faults {

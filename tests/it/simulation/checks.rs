@@ -37,10 +37,12 @@ impl Asked<'_> {
     /// What is wrong with one resolution, if anything.
     pub(super) fn check(&self, who: Who, resolution: &Resolution) -> Verdict {
         if who == Who::Nonsense {
-            let is_invalid = matches!(resolution, Resolution::Invalid(f) if f.reason == Reason::InvalidEmail);
-            return match is_invalid {
-                true => Ok(()),
-                false => Err("what is no identifier is not invalid".to_owned()),
+            let is_invalid =
+                matches!(resolution, Resolution::Invalid(f) if f.reason == Reason::InvalidEmail);
+            return if is_invalid {
+                Ok(())
+            } else {
+                Err("what is no identifier is not invalid".to_owned())
             };
         }
         match resolution {
@@ -51,10 +53,18 @@ impl Asked<'_> {
                 }
                 Ok(())
             }
-            Resolution::Ambiguous { candidates, asked_at } => {
+            Resolution::Ambiguous {
+                candidates,
+                asked_at,
+            } => {
                 let mut several = false;
                 for kind in self.kinds() {
-                    let ids = sorted(candidates.iter().filter(|(k, _)| *k == kind).map(|(_, p)| p.id.clone()));
+                    let ids = sorted(
+                        candidates
+                            .iter()
+                            .filter(|(k, _)| *k == kind)
+                            .map(|(_, p)| p.id.clone()),
+                    );
                     several |= ids.len() > 1;
                     match ids.as_slice() {
                         [] => {}
@@ -62,9 +72,10 @@ impl Asked<'_> {
                         _ => self.given(who, kind, &Meaning::Several(ids), *asked_at)?,
                     }
                 }
-                match several {
-                    true => Ok(()),
-                    false => Err("ambiguous, but not several".to_owned()),
+                if several {
+                    Ok(())
+                } else {
+                    Err("ambiguous, but not several".to_owned())
                 }
             }
             Resolution::Invalid(failure) => self.refused(who, failure),
@@ -83,7 +94,12 @@ impl Asked<'_> {
     }
 
     fn question(&self, who: Who, kind: UserIdType, resigned: bool) -> Question {
-        Question { tenant: self.ask.tenant, kind, resigned, who }
+        Question {
+            tenant: self.ask.tenant,
+            kind,
+            resigned,
+            who,
+        }
     }
 
     /// The earliest departure of an answer that lives for so long.
@@ -106,7 +122,13 @@ impl Asked<'_> {
     }
 
     /// Several people live as long as nobody.
-    fn given(&self, who: Who, kind: UserIdType, meaning: &Meaning, asked_at: SystemTime) -> Verdict {
+    fn given(
+        &self,
+        who: Who,
+        kind: UserIdType,
+        meaning: &Meaning,
+        asked_at: SystemTime,
+    ) -> Verdict {
         let resigned = self.ask.include_resigned;
         let all = self.ledger.of(self.question(who, kind, resigned));
         let is_fresh = |earlier: usize, record: &Record| {
@@ -117,7 +139,9 @@ impl Asked<'_> {
             record.departed >= self.oldest(ttl)
         };
         let fits = |(n, record): &(usize, &Record)| {
-            record.given.meaning().as_ref() == Some(meaning) && is_fresh(*n, record) && self.has_time(record, asked_at)
+            record.given.meaning().as_ref() == Some(meaning)
+                && is_fresh(*n, record)
+                && self.has_time(record, asked_at)
         };
         if all.iter().enumerate().any(|item| fits(&item)) {
             return Ok(());
@@ -126,10 +150,16 @@ impl Asked<'_> {
         let first = all.iter().find(|record| record.given.is_undecided());
         let active = self.ledger.of(self.question(who, kind, false));
         let mut active = active.iter().enumerate();
-        if resigned && first.is_some_and(|first| active.any(|item| fits(&item) && item.1.departed >= first.departed)) {
+        if resigned
+            && first.is_some_and(|first| {
+                active.any(|item| fits(&item) && item.1.departed >= first.departed)
+            })
+        {
             return Ok(());
         }
-        Err(format!("{meaning:?} of {kind:?} was not given to this question since it may be told; given: {all:?}"))
+        Err(format!(
+            "{meaning:?} of {kind:?} was not given to this question since it may be told; given: {all:?}"
+        ))
     }
 
     fn not_found(&self, who: Who, kind: UserIdType, asked_at: SystemTime) -> Verdict {
@@ -140,76 +170,100 @@ impl Asked<'_> {
             let all = self.ledger.of(self.question(who, kind, resigned));
             let fits = |(n, record): (usize, &Record)| {
                 let oldest = self.oldest(self.negative_ttl(n.max(asked)));
-                matches!(record.given, Given::Absent) && record.departed >= oldest && self.has_time(record, asked_at)
+                matches!(record.given, Given::Absent)
+                    && record.departed >= oldest
+                    && self.has_time(record, asked_at)
             };
             if all.iter().enumerate().any(fits) {
                 return Ok(());
             }
         }
         let given = self.ledger.of(self.question(who, kind, resigned));
-        Err(format!("not found, but not missing since it may be told; {kind:?} given: {given:?}"))
+        Err(format!(
+            "not found, but not missing since it may be told; {kind:?} given: {given:?}"
+        ))
     }
 
     fn refused(&self, who: Who, failure: &Failure) -> Verdict {
         let is_refusal = failure.reason == Reason::RefusedByFeishu;
         let kinds = [UserIdType::UserId, UserIdType::OpenId, UserIdType::UnionId];
         let mut records = kinds.iter().flat_map(|kind| {
-            let both = [true, false].map(|resigned| self.ledger.of(self.question(who, *kind, resigned)));
+            let both =
+                [true, false].map(|resigned| self.ledger.of(self.question(who, *kind, resigned)));
             both.into_iter().flatten()
         });
         // A refusal may cost more calls until it is clear whose it is, so it is told later.
         let oldest = self.oldest(LONGEST_NEGATIVE) - Duration::from_millis(1);
-        let is_refused = |record: &Record| matches!(record.given, Given::Refused) && record.departed >= oldest;
-        match is_refusal && records.any(is_refused) {
-            true => Ok(()),
-            false => Err(format!("invalid without having been refused: {failure:?}")),
+        let is_refused =
+            |record: &Record| matches!(record.given, Given::Refused) && record.departed >= oldest;
+        if is_refusal && records.any(is_refused) {
+            Ok(())
+        } else {
+            Err(format!("invalid without having been refused: {failure:?}"))
         }
     }
 
     /// A failure has a cause that is not long past, and nobody is told too early that it is too late.
     fn failed(&self, who: Who, failure: &Failure) -> Verdict {
         if self.setting.calm {
-            return Err(format!("a failure although nothing went wrong: {failure:?}"));
+            return Err(format!(
+                "a failure although nothing went wrong: {failure:?}"
+            ));
         }
-        let failures = || self.ledger.failures.iter().filter(|f| f.tenant == self.ask.tenant);
+        let failures = || {
+            self.ledger
+                .failures
+                .iter()
+                .filter(|f| f.tenant == self.ask.tenant)
+        };
         let caused = |memory: Duration, by: fn(&Kind) -> bool| {
             let since = |ended: Instant| {
                 let mut answered = self.ledger.answered.iter();
-                answered.any(|(tenant, at)| *tenant == self.ask.tenant && *at > ended && *at < self.start)
+                answered.any(|(tenant, at)| {
+                    *tenant == self.ask.tenant && *at > ended && *at < self.start
+                })
             };
             // Who comes while a probe is out is told why it is one, however long ago that was.
-            failures().any(|FailedCall { ended, kind, .. }| by(kind) && (*ended + memory >= self.start || !since(*ended)))
+            failures().any(|FailedCall { ended, kind, .. }| {
+                by(kind) && (*ended + memory >= self.start || !since(*ended))
+            })
         };
         let has_cause = match failure.reason {
             Reason::DeadlineExceeded => {
                 let waited = self.end - self.start;
-                waited + Duration::from_millis(21) >= self.ask.within || waited >= self.ask.within.mul_f64(0.89)
+                waited + Duration::from_millis(21) >= self.ask.within
+                    || waited >= self.ask.within.mul_f64(0.89)
             }
             Reason::Overloaded => self.ask.when_full == WhenFull::Shed,
             Reason::QuotaExhausted => {
-                self.ask.when_full == WhenFull::Shed || caused(MEMORY, |k| matches!(k, Kind::Throttled { .. }))
+                self.ask.when_full == WhenFull::Shed
+                    || caused(MEMORY, |k| matches!(k, Kind::Throttled { .. }))
             }
             Reason::IdKindNotGranted => self.kinds().iter().any(|kind| {
                 // Without the resigned it is asked to tell several rows apart.
-                let both = [self.ask.include_resigned, false].map(|r| self.ledger.of(self.question(who, *kind, r)));
+                let both = [self.ask.include_resigned, false]
+                    .map(|r| self.ledger.of(self.question(who, *kind, r)));
                 let mut records = both.into_iter().flatten();
                 records.any(|r| matches!(r.given, Given::Withheld | Given::Absent))
             }),
             Reason::UpstreamUnavailable => caused(MEMORY, |k| {
                 matches!(k, Kind::Unavailable | Kind::TimedOut | Kind::TokenRejected)
             }),
-            Reason::UpstreamInvalidResponse => {
-                caused(MEMORY, |k| matches!(k, Kind::InvalidResponse | Kind::ContentRefused { .. }))
+            Reason::UpstreamInvalidResponse => caused(MEMORY, |k| {
+                matches!(k, Kind::InvalidResponse | Kind::ContentRefused { .. })
+            }),
+            Reason::MonthlyQuotaExhausted => {
+                caused(MONTH_MEMORY, |k| *k == Kind::MonthlyQuotaSpent)
             }
-            Reason::MonthlyQuotaExhausted => caused(MONTH_MEMORY, |k| *k == Kind::MonthlyQuotaSpent),
             Reason::BadCredentials => caused(MEMORY, |k| *k == Kind::BadCredentials),
             Reason::ScopeMissing => caused(MEMORY, |k| matches!(k, Kind::ScopeMissing { .. })),
             Reason::AppUnavailable => caused(MEMORY, |k| *k == Kind::AppUnavailable),
             _ => false,
         };
-        match has_cause {
-            true => Ok(()),
-            false => Err(format!("a failure without a cause: {failure:?}")),
+        if has_cause {
+            Ok(())
+        } else {
+            Err(format!("a failure without a cause: {failure:?}"))
         }
     }
 
@@ -222,5 +276,26 @@ impl Asked<'_> {
     /// Of several kinds, the oldest is told.
     fn has_time(&self, record: &Record, asked_at: SystemTime) -> bool {
         self.kinds().len() > 1 || record.wall == asked_at
+    }
+
+    /// Whether it is of a call that had left before it was asked for.
+    pub(super) fn is_hit(&self, who: Who, resolution: &Resolution) -> bool {
+        let (Resolution::Resolved(Resolved { asked_at, .. })
+        | Resolution::NotFound { asked_at }
+        | Resolution::Ambiguous { asked_at, .. }) = resolution
+        else {
+            return false;
+        };
+        self.kinds()
+            .into_iter()
+            .chain([UserIdType::OpenId])
+            .any(|kind| {
+                let records = self
+                    .ledger
+                    .of(self.question(who, kind, self.ask.include_resigned));
+                records
+                    .iter()
+                    .any(|record| record.wall == *asked_at && record.departed < self.start)
+            })
     }
 }

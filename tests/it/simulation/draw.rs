@@ -23,9 +23,10 @@ impl Scenario {
 impl Setting {
     fn draw(rng: &mut Rng) -> Self {
         let calm = rng.u32(0..10) == 0;
-        let (per_second, per_minute) = match calm {
-            true => (50, 1000),
-            false => pick(rng, &[(50, 1000), (50, 1000), (5, 60), (3, 20), (1, 10)]),
+        let (per_second, per_minute) = if calm {
+            (50, 1000)
+        } else {
+            pick(rng, &[(50, 1000), (50, 1000), (5, 60), (3, 20), (1, 10)])
         };
         let mut rates = Vec::new();
         for _ in 0..rng.usize(0..4) {
@@ -39,9 +40,10 @@ impl Setting {
             per_second,
             per_minute,
             max_in_flight: pick(rng, &[16, 16, 3, 1]),
-            max_queue: match calm {
-                true => 4000,
-                false => pick(rng, &[4000, 400, 120, 40]),
+            max_queue: if calm {
+                4000
+            } else {
+                pick(rng, &[4000, 400, 120, 40])
             },
             ttl: pick(rng, &[10, 60, 12 * 60]).mins(),
             negative: Duration::from_mins(1),
@@ -108,14 +110,12 @@ fn ask(rng: &mut Rng, setting: &Setting) -> Ask {
         8 => vec![UserIdType::UnionId, UserIdType::UserId],
         _ => vec![pick(rng, &KINDS), pick(rng, &KINDS), UserIdType::OpenId],
     };
-    let within = match setting.calm {
-        true => Duration::from_mins(2),
-        false => match rng.u32(0..10) {
-            0 => Duration::from_millis(rng.u64(1..30)),
-            1..4 => Duration::from_millis(rng.u64(30..2_000)),
-            4..8 => Duration::from_secs(10),
-            _ => Duration::from_secs(rng.u64(30..120)),
-        },
+    let within = match rng.u32(0..10) {
+        _ if setting.calm => Duration::from_mins(2),
+        0 => Duration::from_millis(rng.u64(1..30)),
+        1..4 => Duration::from_millis(rng.u64(30..2_000)),
+        4..8 => Duration::from_secs(10),
+        _ => Duration::from_secs(rng.u64(30..120)),
     };
     Ask {
         tenant: rng.usize(..setting.tenants),
@@ -139,24 +139,29 @@ fn change(rng: &mut Rng, setting: &Setting) -> Change {
     let tenant = rng.usize(..setting.tenants);
     let people = pick(rng, &[4, 12, PEOPLE]);
     let person = rng.usize(..people);
-    let most = match setting.calm {
-        true => 5,
-        false => 14,
-    };
+    let most = if setting.calm { 5 } else { 14 };
     match rng.u32(0..most) {
         0 => Change::NewId { tenant, person },
         1 => Change::Leaves { tenant, person },
         2 => Change::Appears { tenant, person },
         3 => Change::Vanishes { tenant, person },
-        4 => Change::WallJump { seconds: rng.i64(-100_000..100_000) },
+        4 => Change::WallJump {
+            seconds: rng.i64(-100_000..100_000),
+        },
         5 => Change::Scope {
             tenant,
             kind: pick(rng, &[UserIdType::UserId, UserIdType::UnionId]),
             granted: rng.bool(),
         },
         6 => Change::Revoke { tenant },
-        7 | 8 => Change::Other { tenant, share: rng.bool().then(|| 0.3 + rng.f64()) },
-        9 | 10 => Change::Trouble { tenant, fault: rng.bool().then(|| pick(rng, &Fault::ALL)) },
+        7 | 8 => Change::Other {
+            tenant,
+            share: rng.bool().then(|| 0.3 + rng.f64()),
+        },
+        9 | 10 => Change::Trouble {
+            tenant,
+            fault: rng.bool().then(|| pick(rng, &Fault::ALL)),
+        },
         11 | 12 => {
             let fault = pick(rng, &Fault::ALL);
             let faults = vec![fault; rng.usize(1..7)];

@@ -41,15 +41,19 @@ struct Fate {
     back: Duration,
 }
 
-
 impl Directory for Model {
-    fn lookup<'a>(&'a self, batch: &'a LookupBatch) -> BoxFuture<'a, Result<LookupAnswer, DirectoryError>> {
+    fn lookup<'a>(
+        &'a self,
+        batch: &'a LookupBatch,
+    ) -> BoxFuture<'a, Result<LookupAnswer, DirectoryError>> {
         async {
             let departed = Instant::now();
             let fate = self.world.lock().departs(self.tenant, batch);
             let result = self.travel(batch, departed, &fate).await;
             if fate.fault == Some(Fault::Crash) {
-                self.world.lock().ended(self.tenant, batch, Some(&Kind::InvalidResponse));
+                self.world
+                    .lock()
+                    .ended(self.tenant, batch, Some(&Kind::InvalidResponse));
                 // Unlike `panic!` it prints nothing.
                 std::panic::resume_unwind(Box::new("on purpose"));
             }
@@ -66,7 +70,12 @@ impl Directory for Model {
 }
 
 impl Model {
-    async fn travel(&self, batch: &LookupBatch, departed: Instant, fate: &Fate) -> Result<LookupAnswer, DirectoryError> {
+    async fn travel(
+        &self,
+        batch: &LookupBatch,
+        departed: Instant,
+        fate: &Fate,
+    ) -> Result<LookupAnswer, DirectoryError> {
         if fate.fault == Some(Fault::BadCredentials) {
             return Err(error(Kind::BadCredentials));
         }
@@ -74,7 +83,10 @@ impl Model {
         let sent = Instant::now();
         let asked_at = self.world.lock().wall(sent);
         sleep(fate.there).await;
-        let (arrived, given) = self.world.lock().arrives(self.tenant, batch, token.expose(), fate.fault);
+        let (arrived, given) =
+            self.world
+                .lock()
+                .arrives(self.tenant, batch, token.expose(), fate.fault);
         if fate.fault == Some(Fault::TimedOut) {
             sleep_until(sent + BOUND).await;
             return Err(error(Kind::TimedOut));
@@ -83,7 +95,12 @@ impl Model {
         match &arrived {
             Err(Kind::TokenRejected) => self.tokens.rejected(&token, &error(Kind::TokenRejected)),
             Ok(_)
-            | Err(Kind::ScopeMissing { .. } | Kind::ContentRefused { .. } | Kind::IdKindRefused | Kind::MonthlyQuotaSpent) => {
+            | Err(
+                Kind::ScopeMissing { .. }
+                | Kind::ContentRefused { .. }
+                | Kind::IdKindRefused
+                | Kind::MonthlyQuotaSpent,
+            ) => {
                 self.tokens.accepted(&token);
             }
             Err(_) => {}
@@ -91,7 +108,11 @@ impl Model {
         if fate.fault != Some(Fault::Crash) {
             let mut world = self.world.lock();
             for (question, given) in given {
-                let record = Record { departed, wall: asked_at, given };
+                let record = Record {
+                    departed,
+                    wall: asked_at,
+                    given,
+                };
                 world.ledger.add(question, record);
             }
         }
@@ -130,15 +151,14 @@ impl TokenSource for Source {
 
 impl World {
     fn draw_fate(&mut self, tenant: usize, is_lookup: bool) -> Fate {
-        let fault = match is_lookup {
-            true => self.draw_fault(tenant),
+        let fault = if is_lookup {
+            self.draw_fault(tenant)
+        } else {
             // The faults meant for the next lookups stay for them.
-            false => {
-                let next = std::mem::take(&mut self.tenants[tenant].next);
-                let fault = self.draw_fault(tenant);
-                self.tenants[tenant].next = next;
-                fault
-            }
+            let next = std::mem::take(&mut self.tenants[tenant].next);
+            let fault = self.draw_fault(tenant);
+            self.tenants[tenant].next = next;
+            fault
         };
         let most = match fault {
             Some(Fault::Slow) => 1_490,
@@ -152,10 +172,14 @@ impl World {
     fn departs(&mut self, tenant: usize, batch: &LookupBatch) -> Fate {
         let at = self.ms(Instant::now());
         let fate = self.draw_fate(tenant, true);
-        let questions = self.questions(tenant, batch);
+        let questions = Self::questions(tenant, batch);
         self.trace.add((at, &questions, fate.fault), || {
             let who: Vec<_> = questions.iter().map(|q| q.who).collect();
-            format!("{at:>9} call of {tenant} {:?} {who:?} {:?}", batch.scope(), fate.fault)
+            format!(
+                "{at:>9} call of {tenant} {:?} {who:?} {:?}",
+                batch.scope(),
+                fate.fault
+            )
         });
         self.tally.calls += 1;
         self.tally.keys += u64::try_from(questions.len()).unwrap();
@@ -181,8 +205,10 @@ impl World {
     fn ended(&mut self, tenant: usize, batch: &LookupBatch, failed: Option<&Kind>) {
         let now = Instant::now();
         let at = self.ms(now);
-        self.trace.add(at, || format!("{at:>9} end of a call of {tenant}: {failed:?}"));
-        let questions = self.questions(tenant, batch);
+        self.trace.add(at, || {
+            format!("{at:>9} end of a call of {tenant}: {failed:?}")
+        });
+        let questions = Self::questions(tenant, batch);
         let world = &mut self.tenants[tenant];
         world.in_flight -= 1;
         for question in questions {
@@ -191,15 +217,22 @@ impl World {
                 None => world.failed.remove(&question),
             };
         }
-        if matches!(failed, None | Some(Kind::ContentRefused { .. } | Kind::IdKindRefused)) {
+        if matches!(
+            failed,
+            None | Some(Kind::ContentRefused { .. } | Kind::IdKindRefused)
+        ) {
             self.ledger.answered.push((tenant, now));
         }
         if let Some(kind) = failed {
-            self.ledger.failures.push(FailedCall { tenant, ended: now, kind: kind.clone() });
+            self.ledger.failures.push(FailedCall {
+                tenant,
+                ended: now,
+                kind: kind.clone(),
+            });
         }
     }
 
-    pub(super) fn questions(&self, tenant: usize, batch: &LookupBatch) -> Vec<Question> {
+    pub(super) fn questions(tenant: usize, batch: &LookupBatch) -> Vec<Question> {
         let who = batch.keys().filter_map(super::scenario::Who::of);
         let question = |who| Question {
             tenant,
@@ -215,10 +248,16 @@ impl World {
         let now = Instant::now();
         let tokens = &mut self.tenants[tenant].tokens;
         let number = tokens.len();
-        let good = tokens.last().filter(|last| !last.revoked && last.expires_at >= now + RENEWABLE);
+        let good = tokens
+            .last()
+            .filter(|last| !last.revoked && last.expires_at >= now + RENEWABLE);
         if good.is_none() {
             let value = format!("t-{tenant}-{number}");
-            tokens.push(IssuedToken { value, expires_at: now + TOKEN_LIFE, revoked: false });
+            tokens.push(IssuedToken {
+                value,
+                expires_at: now + TOKEN_LIFE,
+                revoked: false,
+            });
         }
         let token = tokens.last().unwrap();
         FetchedToken {

@@ -3,7 +3,9 @@
 use std::{collections::HashMap, sync::LazyLock};
 
 use fastrand::Rng;
-use feishu_id::identity::{Email, Identifier, InvalidIdentifier, Mobile, Person, PersonStatus, UserIdType};
+use feishu_id::identity::{
+    Email, Identifier, InvalidIdentifier, Mobile, Person, PersonStatus, UserIdType,
+};
 
 use super::scenario::{PEOPLE, Who};
 
@@ -75,7 +77,10 @@ impl Rows {
 
     pub(super) fn add(&mut self, left: bool, serial: &mut u64) {
         *serial += 1;
-        self.0.push(Row { serial: *serial, left });
+        self.0.push(Row {
+            serial: *serial,
+            left,
+        });
     }
 
     pub(super) fn renew(&mut self, serial: &mut u64) {
@@ -96,7 +101,13 @@ impl Rows {
     }
 
     /// As Feishu gives them: those who have left only to who asks for them too.
-    pub(super) fn people(&self, tenant: usize, kind: UserIdType, resigned: bool, shows_status: bool) -> Vec<Person> {
+    pub(super) fn people(
+        &self,
+        tenant: usize,
+        kind: UserIdType,
+        resigned: bool,
+        shows_status: bool,
+    ) -> Vec<Person> {
         let rows = self.0.iter().filter(|row| resigned || !row.left);
         let person = |row: &Row| Person {
             id: format!("{}-{tenant}-{}", kind.as_str(), row.serial),

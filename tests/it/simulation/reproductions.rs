@@ -11,7 +11,11 @@ use super::{
 
 /// Runs what is written here, and expects every promise to hold.
 fn holds(setting: Setting, ops: Vec<Op>) {
-    let scenario = Scenario { seed: 0, setting, ops };
+    let scenario = Scenario {
+        seed: 0,
+        setting,
+        ops,
+    };
     let outcome = run(&scenario, true);
     let trace = outcome.trace.lines().join("\n");
     assert_eq!(outcome.broken, None, "{trace}");
@@ -115,7 +119,10 @@ fn nobody_joins_a_call_that_left_before_the_machine_slept() {
         ..Ask::default()
     };
     let ops = vec![
-        Op::Change(Change::Vanishes { tenant: 0, person: 0 }),
+        Op::Change(Change::Vanishes {
+            tenant: 0,
+            person: 0,
+        }),
         next(Fault::Slow, 1),
         Op::Resolve(nobody.clone()),
         Op::Pause(Duration::from_millis(10)),

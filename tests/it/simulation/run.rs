@@ -44,7 +44,11 @@ struct Bench {
 pub(super) fn run(scenario: &Scenario, is_read: bool) -> Outcome {
     // The random numbers of the parts under test: their source is a thread's own.
     fastrand::seed(scenario.seed);
-    let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let runtime = Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
     let ran = std::panic::catch_unwind(AssertUnwindSafe(|| {
         runtime.block_on(async {
             let world = Shared::new(scenario, Trace::new(is_read));
@@ -71,7 +75,11 @@ async fn live(scenario: &Scenario, world: &Shared) {
     for op in &scenario.ops {
         match op {
             Op::Resolve(ask) => {
-                callers.spawn(caller::ask(world.clone(), bench.resolver.clone(), ask.clone()));
+                callers.spawn(caller::ask(
+                    world.clone(),
+                    bench.resolver.clone(),
+                    ask.clone(),
+                ));
                 // It asks now, not after whatever comes next.
                 tokio::task::yield_now().await;
             }
@@ -89,7 +97,10 @@ async fn live(scenario: &Scenario, world: &Shared) {
     sleep(BREAKER).await;
     // The first to come may meet what is left of the trouble: a token that was rejected, a probe.
     for tenant in 0..scenario.setting.tenants {
-        let first = Ask { tenant, ..Ask::default() };
+        let first = Ask {
+            tenant,
+            ..Ask::default()
+        };
         caller::ask(world.clone(), bench.resolver.clone(), first).await;
     }
     sleep(Duration::from_mins(1)).await;
@@ -99,19 +110,34 @@ async fn live(scenario: &Scenario, world: &Shared) {
     tokio::task::yield_now().await;
     let alive = Handle::current().metrics().num_alive_tasks();
     if alive > 0 {
-        world.lock().breaks(format!("{alive} tasks outlive their owners"));
+        world
+            .lock()
+            .breaks(format!("{alive} tasks outlive their owners"));
     }
 }
 
 fn bench(setting: &Setting, world: &Shared) -> Bench {
     let tokens = TokenCache::new();
-    let ttls = Ttls { found: setting.ttl, negative: setting.negative };
+    let ttls = Ttls {
+        found: setting.ttl,
+        negative: setting.negative,
+    };
     let cache = Arc::new(Cache::new(100_000, ttls, random));
-    let limit = |limit, seconds| Limit { limit, length: Duration::from_secs(seconds) };
+    let limit = |limit, seconds| Limit {
+        limit,
+        length: Duration::from_secs(seconds),
+    };
     let limits = [limit(setting.per_second, 1), limit(setting.per_minute, 60)];
     let tenant = |tenant: usize| {
-        let key = CredentialKey::new("https://x.example", &format!("app-{tenant}"), &"secret".into());
-        let source = Arc::new(Source { world: world.clone(), tenant });
+        let key = CredentialKey::new(
+            "https://x.example",
+            &format!("app-{tenant}"),
+            &"secret".into(),
+        );
+        let source = Arc::new(Source {
+            world: world.clone(),
+            tenant,
+        });
         let model = Model {
             world: world.clone(),
             tenant,
@@ -126,7 +152,10 @@ fn bench(setting: &Setting, world: &Shared) -> Bench {
         Tenant::new(u32::try_from(tenant).unwrap(), batcher, cache.clone())
     };
     let tenants: Vec<_> = (0..setting.tenants).map(tenant).collect();
-    let named = tenants.iter().enumerate().map(|(n, tenant)| (caller::name(n), tenant.clone()));
+    let named = tenants
+        .iter()
+        .enumerate()
+        .map(|(n, tenant)| (caller::name(n), tenant.clone()));
     let resolver = Arc::new(Resolver::new(named.collect::<BTreeMap<_, _>>(), None));
     Bench { resolver, tenants }
 }
@@ -144,14 +173,23 @@ async fn nothing_is_left(bench: &Bench, scenario: &Scenario, world: &Shared) {
     sleep(scenario.setting.ttl.mul_f64(0.11) + Duration::from_mins(2) + 4 * BOUND).await;
     for (number, tenant) in bench.tenants.iter().enumerate() {
         if !tenant.is_idle() {
-            world.lock().breaks(format!("tenant {number} is not idle when all is done"));
+            world
+                .lock()
+                .breaks(format!("tenant {number} is not idle when all is done"));
         }
     }
     let alive = Handle::current().metrics().num_alive_tasks();
     if alive != bench.tenants.len() {
-        world.lock().breaks(format!("{alive} tasks are alive when all is done"));
+        world
+            .lock()
+            .breaks(format!("{alive} tasks are alive when all is done"));
     }
-    let in_flight: usize = world.lock().tenants.iter().map(|tenant| tenant.in_flight).sum();
+    let in_flight: usize = world
+        .lock()
+        .tenants
+        .iter()
+        .map(|tenant| tenant.in_flight)
+        .sum();
     if in_flight > 0 {
         world.lock().breaks("calls are in flight when all is done");
     }
@@ -169,7 +207,10 @@ async fn everybody_is_served(bench: &Bench, scenario: &Scenario, world: &Shared)
         when_full: WhenFull::Shed,
         ..Ask::default()
     };
-    let few = Ask { who: everybody().take(10).collect(), ..all.clone() };
+    let few = Ask {
+        who: everybody().take(10).collect(),
+        ..all.clone()
+    };
     for max_age in [None, Some(Duration::ZERO)] {
         let mut callers = JoinSet::new();
         for tenant in 0..scenario.setting.tenants {
@@ -179,7 +220,11 @@ async fn everybody_is_served(bench: &Bench, scenario: &Scenario, world: &Shared)
                 Some(_) => vec![&few, &all],
             };
             for ask in which {
-                let ask = Ask { tenant, max_age, ..ask.clone() };
+                let ask = Ask {
+                    tenant,
+                    max_age,
+                    ..ask.clone()
+                };
                 callers.spawn(caller::ask(world.clone(), bench.resolver.clone(), ask));
             }
         }

@@ -87,26 +87,60 @@ pub(super) enum Who {
 #[derive(Clone, Debug)]
 pub(super) enum Change {
     /// Somebody gets another ID.
-    NewId { tenant: usize, person: usize },
+    NewId {
+        tenant: usize,
+        person: usize,
+    },
     /// Somebody leaves the company.
-    Leaves { tenant: usize, person: usize },
+    Leaves {
+        tenant: usize,
+        person: usize,
+    },
     /// One more row for somebody.
-    Appears { tenant: usize, person: usize },
+    Appears {
+        tenant: usize,
+        person: usize,
+    },
     /// All rows of somebody go.
-    Vanishes { tenant: usize, person: usize },
+    Vanishes {
+        tenant: usize,
+        person: usize,
+    },
     /// The field scope of a kind is granted, or taken away.
-    Scope { tenant: usize, kind: UserIdType, granted: bool },
-    Revoke { tenant: usize },
+    Scope {
+        tenant: usize,
+        kind: UserIdType,
+        granted: bool,
+    },
+    Revoke {
+        tenant: usize,
+    },
     /// Another program uses this share of the limit from now on.
-    Other { tenant: usize, share: Option<f64> },
+    Other {
+        tenant: usize,
+        share: Option<f64>,
+    },
     /// Every call fails so, until it does no more.
-    Trouble { tenant: usize, fault: Option<Fault> },
+    Trouble {
+        tenant: usize,
+        fault: Option<Fault>,
+    },
     /// The next calls fail so, one after the other.
-    Next { tenant: usize, faults: Vec<Fault> },
+    Next {
+        tenant: usize,
+        faults: Vec<Fault>,
+    },
     /// Feishu refuses calls with this identifier in them.
-    Poison { tenant: usize, who: Who, bad: bool, is_named: bool },
+    Poison {
+        tenant: usize,
+        who: Who,
+        bad: bool,
+        is_named: bool,
+    },
     /// The wall clock jumps.
-    WallJump { seconds: i64 },
+    WallJump {
+        seconds: i64,
+    },
 }
 
 /// What can go wrong with a call.

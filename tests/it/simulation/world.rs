@@ -75,7 +75,9 @@ impl World {
         let start = Instant::now();
         let mut serial = 0;
         let mut tenant = |_| TenantWorld {
-            people: (0..PEOPLE).map(|_| Rows::draw(&mut rng, &mut serial)).collect(),
+            people: (0..PEOPLE)
+                .map(|_| Rows::draw(&mut rng, &mut serial))
+                .collect(),
             withheld: HashSet::new(),
             poison: BTreeMap::new(),
             trouble: None,
@@ -118,8 +120,10 @@ impl World {
     pub(super) fn breaks(&mut self, what: impl Into<String>) {
         let what = what.into();
         let at = self.ms(Instant::now());
-        self.trace.add("broken", || format!("{at:>9} BROKEN {what}"));
-        self.broken.get_or_insert_with(|| format!("at {at} ms: {what}"));
+        self.trace
+            .add("broken", || format!("{at:>9} BROKEN {what}"));
+        self.broken
+            .get_or_insert_with(|| format!("at {at} ms: {what}"));
     }
 
     pub(super) fn change(&mut self, change: &Change) {
@@ -129,28 +133,42 @@ impl World {
         match change {
             Change::NewId { tenant, person } => self.tenants[*tenant].people[*person].renew(serial),
             Change::Leaves { tenant, person } => self.tenants[*tenant].people[*person].leave(),
-            Change::Appears { tenant, person } => self.tenants[*tenant].people[*person].add(false, serial),
+            Change::Appears { tenant, person } => {
+                self.tenants[*tenant].people[*person].add(false, serial);
+            }
             Change::Vanishes { tenant, person } => self.tenants[*tenant].people[*person].clear(),
-            Change::Scope { tenant, kind, granted } => {
+            Change::Scope {
+                tenant,
+                kind,
+                granted,
+            } => {
                 let withheld = &mut self.tenants[*tenant].withheld;
-                match granted {
-                    true => withheld.remove(kind),
-                    false => withheld.insert(*kind),
-                };
+                if *granted {
+                    withheld.remove(kind);
+                } else {
+                    withheld.insert(*kind);
+                }
             }
             Change::Revoke { tenant } => {
-                let tokens = &mut self.tenants[*tenant].tokens;
-                tokens.iter_mut().for_each(|token| token.revoked = true);
+                for token in &mut self.tenants[*tenant].tokens {
+                    token.revoked = true;
+                }
             }
             Change::Other { tenant, share } => self.tenants[*tenant].arrivals.other = *share,
             Change::Trouble { tenant, fault } => self.tenants[*tenant].trouble = *fault,
             Change::Next { tenant, faults } => self.tenants[*tenant].next.extend(faults),
-            Change::Poison { tenant, who, bad, is_named } => {
+            Change::Poison {
+                tenant,
+                who,
+                bad,
+                is_named,
+            } => {
                 let poison = &mut self.tenants[*tenant].poison;
-                match bad {
-                    true => poison.insert(*who, *is_named),
-                    false => poison.remove(who),
-                };
+                if *bad {
+                    poison.insert(*who, *is_named);
+                } else {
+                    poison.remove(who);
+                }
             }
             Change::WallJump { seconds } => self.wall_offset += seconds,
         }
@@ -170,7 +188,12 @@ impl World {
 
     /// What goes wrong with the next call.
     pub(super) fn draw_fault(&mut self, tenant: usize) -> Option<Fault> {
-        let Self { rng, setting, tenants, .. } = self;
+        let Self {
+            rng,
+            setting,
+            tenants,
+            ..
+        } = self;
         let tenant = &mut tenants[tenant];
         let drawn = setting.rates.iter().find(|(_, rate)| rng.f64() < *rate);
         let next = tenant.next.pop_front();
