@@ -16,8 +16,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use futures_util::FutureExt as _;
-use tokio::sync::watch;
+use futures_util::{FutureExt as _, future::Shared};
+use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
 
 /// The loads under way, by key. `M` is what is known of a load while it is under way.
@@ -42,11 +42,15 @@ struct Board<K, V, M> {
 struct Flight<V, M> {
     number: u64,
     about: M,
-    landed: watch::Receiver<Option<V>>,
+    landed: Landed<V>,
 }
 
+/// Unlike a watch channel it wakes those who wait in the same order each time, so that a run can be
+/// replayed.
+type Landed<V> = Shared<oneshot::Receiver<V>>;
+
 /// A load that was joined; it goes on without those who drop this.
-pub struct Landing<V>(watch::Receiver<Option<V>>);
+pub struct Landing<V>(Landed<V>);
 
 /// The load ended without a result: it panicked, or the program is stopping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,8 +63,8 @@ impl<V: Clone> Landing<V> {
     /// # Errors
     /// [`Crashed`], to everybody who waits; the next to ask starts afresh.
     pub async fn wait(&mut self) -> Result<V, Crashed> {
-        let result = self.0.wait_for(Option::is_some).await;
-        result.map_err(|_| Crashed)?.clone().ok_or(Crashed)
+        let landed = self.0.clone().await;
+        landed.map_err(|_| Crashed)
     }
 }
 
@@ -136,7 +140,8 @@ where
         let (about, entered, load) = start();
         let number = board.next;
         board.next += 1;
-        let (tx, landed) = watch::channel(None);
+        let (tx, landed) = oneshot::channel();
+        let landed = landed.shared();
         let fly = fly(Arc::downgrade(&self.inner), key.clone(), number, load, tx);
         // The task cannot forget the flight before it is known: it needs this lock.
         let task = AbortOnDropHandle::new(tokio::spawn(fly));
@@ -180,7 +185,7 @@ impl<K, V, M> Inner<K, V, M> {
     }
 }
 
-impl<K: Eq + Hash, V, M> Board<K, V, M> {
+impl<K: Eq + Hash, V: Clone, M> Board<K, V, M> {
     fn enter<T>(&self, key: &K, enter: impl FnOnce(&M) -> Option<T>) -> Option<(T, Landing<V>)> {
         let flight = self.newest.get(key)?;
         Some((enter(&flight.about)?, Landing(flight.landed.clone())))
@@ -195,12 +200,12 @@ impl<K: Eq + Hash, V, M> Board<K, V, M> {
     }
 }
 
-async fn fly<K: Eq + Hash, V, M>(
+async fn fly<K: Eq + Hash, V: Clone, M>(
     inner: std::sync::Weak<Inner<K, V, M>>,
     key: K,
     number: u64,
     load: impl Future<Output = V>,
-    landed: watch::Sender<Option<V>>,
+    landed: oneshot::Sender<V>,
 ) {
     let result = AssertUnwindSafe(load).catch_unwind().await;
     // Forgotten before it is told, so that whoever asks after hearing the result starts a new load.
@@ -210,7 +215,7 @@ async fn fly<K: Eq + Hash, V, M>(
         board.forget(&key, number)
     });
     if let Ok(value) = result {
-        landed.send_replace(Some(value));
+        let _nobody_waits = landed.send(value);
     }
     drop(task);
 }

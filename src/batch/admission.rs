@@ -27,6 +27,9 @@ pub enum WhenFull {
 pub(super) struct Rooms {
     interactive: Room,
     bulk: Room,
+    /// Beside the others and as large as the first: a refresh may wait for an hour, and must not shut
+    /// out who needs the whole of a room.
+    refreshes: Room,
 }
 
 struct Room {
@@ -52,13 +55,15 @@ impl Rooms {
         Self {
             interactive: Room::new(interactive),
             bulk: Room::new(size - interactive),
+            refreshes: Room::new(interactive),
         }
     }
 
     fn of(&self, class: Class) -> &Room {
         match class {
             Class::Interactive => &self.interactive,
-            Class::Bulk | Class::Refresh { .. } => &self.bulk,
+            Class::Bulk => &self.bulk,
+            Class::Refresh { .. } => &self.refreshes,
         }
     }
 }
@@ -104,7 +109,7 @@ impl Batcher {
 
     /// A place for a refresh, if one is free.
     pub fn admit_refresh(&self) -> Option<Places> {
-        let places = self.rooms.bulk.places.clone();
+        let places = self.rooms.refreshes.places.clone();
         places.try_acquire_owned().ok().map(Places)
     }
 

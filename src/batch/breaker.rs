@@ -88,6 +88,14 @@ impl Breaker {
         self.state = State::default();
     }
 
+    /// A call told nothing of the directory: it met the rate limit, or its token was rejected. If it
+    /// was the probe, the next call is one.
+    pub(super) fn told_nothing(&mut self) {
+        if let State::Probing(open) = &self.state {
+            self.state = State::Open(open.clone());
+        }
+    }
+
     /// A call failed. Says whether nobody may ask from now on.
     pub(super) fn failed(&mut self, now: Instant, error: &Arc<DirectoryError>) -> bool {
         let (failures, times) = match &self.state {

@@ -1,7 +1,10 @@
 //! Who still wants a key, how long, and how much: what decides whether it may cost a call and whose
 //! turn it is. Shared by those who wait for one lookup; knows no queue.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use tokio::{
     sync::Notify,
@@ -9,6 +12,10 @@ use tokio::{
 };
 
 use crate::caller::CallerId;
+
+/// A call that left longer ago than any may take (`upstream.timeout` is a minute at most) left before
+/// this process stood still, as when its machine sleeps: too old for whoever asks now.
+const LONGEST_CALL: Duration = Duration::from_mins(1);
 
 /// How urgent a key is. The order is the order in which calls take them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -91,10 +98,10 @@ impl Interest {
     /// One more waits; none if it has been given up, or if the call left before `not_before`.
     pub fn join(self: &Arc<Self>, wish: Wish, not_before: Option<Instant>) -> Option<Stake> {
         let mut state = self.lock();
-        let too_old = match (not_before, state.departed) {
-            (Some(not_before), Some(departed)) => departed < not_before,
-            _ => false,
-        };
+        let too_old = state.departed.is_some_and(|departed| {
+            not_before.is_some_and(|not_before| departed < not_before)
+                || departed.elapsed() > LONGEST_CALL
+        });
         if state.over || too_old {
             return None;
         }

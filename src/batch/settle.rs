@@ -49,16 +49,14 @@ impl Shared {
             // The next call has a new token; if that is rejected too, it is a failure.
             Advice::RetryAtOnce => cargo.keys.iter().all(|k| k.rejections >= MAX_REJECTIONS),
             Advice::Wait => false,
-            Advice::Split | Advice::Accept => {
-                self.lock().succeeded(now);
-                false
-            }
+            Advice::Split | Advice::Accept => return self.lock().succeeded(now),
         };
-        if failed {
-            let refused = self.lock().failed(now, error);
-            if let Some((keys, parts, why)) = refused {
-                refuse(keys, parts, &why);
-            }
+        if !failed {
+            return self.lock().told_nothing(now);
+        }
+        let refused = self.lock().failed(now, error);
+        if let Some((keys, parts, why)) = refused {
+            refuse(keys, parts, &why);
         }
     }
 

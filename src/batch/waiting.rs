@@ -109,6 +109,12 @@ impl Waiting {
         self.tell_load(now);
     }
 
+    /// A call told nothing of the directory.
+    pub(super) fn told_nothing(&mut self, now: Instant) {
+        self.breaker.told_nothing();
+        self.tell_load(now);
+    }
+
     /// A call failed: if that was one too many, takes out everything that waits, and says why.
     pub(super) fn failed(
         &mut self,

@@ -19,6 +19,9 @@ const SLOW_FOR: Duration = Duration::from_mins(5);
 const SLOW_PACE: f64 = 0.7;
 /// A guess at how long an answer takes, before there was one.
 const FIRST_ANSWER: Duration = Duration::from_millis(50);
+/// The longest that an answer counts as having taken: one that took longer says that this process
+/// itself stood still, as when its machine slept, and nothing about the next ones.
+const LONGEST_ANSWER: Duration = Duration::from_secs(10);
 
 pub(super) struct Pace {
     /// The shortest first.
@@ -102,7 +105,7 @@ impl Pace {
             return;
         }
         windows.for_each(|window| window.answered(now));
-        let took = now.saturating_duration_since(departed);
+        let took = now.saturating_duration_since(departed).min(LONGEST_ANSWER);
         self.usual_answer = (self.usual_answer * 9 + took) / 10;
         match how {
             Ended::Throttled { retry_after } => self.refused(now, retry_after, is_probe),

@@ -10,3 +10,4 @@ mod layering;
 mod sandbox;
 mod server;
 mod service;
+mod simulation;

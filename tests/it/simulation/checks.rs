@@ -1,0 +1,226 @@
+//! What every answer must keep: it is what Feishu gave to this very question, in a call that left
+//! late enough; a failure has a cause.
+
+use std::time::{Duration, SystemTime};
+
+use feishu_id::{
+    batch::WhenFull,
+    directory::DirectoryErrorKind as Kind,
+    identity::UserIdType,
+    resolver::{Failure, Reason, Resolution, Resolved},
+};
+use tokio::time::Instant;
+
+use super::{
+    ledger::{FailedCall, Given, Ledger, Meaning, Question, Record, sorted},
+    scenario::{Ask, Setting, Who},
+};
+
+/// The longest life of a negative answer.
+const LONGEST_NEGATIVE: Duration = Duration::from_hours(1);
+/// The longest that a failure is remembered without asking: a spent month, and any other.
+const MONTH_MEMORY: Duration = Duration::from_mins(61);
+const MEMORY: Duration = Duration::from_mins(16);
+
+/// One answered request, and what it is judged by.
+pub(super) struct Asked<'a> {
+    pub(super) setting: &'a Setting,
+    pub(super) ledger: &'a Ledger,
+    pub(super) ask: &'a Ask,
+    pub(super) start: Instant,
+    pub(super) end: Instant,
+}
+
+type Verdict = Result<(), String>;
+
+impl Asked<'_> {
+    /// What is wrong with one resolution, if anything.
+    pub(super) fn check(&self, who: Who, resolution: &Resolution) -> Verdict {
+        if who == Who::Nonsense {
+            let is_invalid = matches!(resolution, Resolution::Invalid(f) if f.reason == Reason::InvalidEmail);
+            return match is_invalid {
+                true => Ok(()),
+                false => Err("what is no identifier is not invalid".to_owned()),
+            };
+        }
+        match resolution {
+            Resolution::Resolved(resolved) => self.resolved(who, resolved),
+            Resolution::NotFound { asked_at } => {
+                for kind in self.kinds() {
+                    self.not_found(who, kind, *asked_at)?;
+                }
+                Ok(())
+            }
+            Resolution::Ambiguous { candidates, asked_at } => {
+                let mut several = false;
+                for kind in self.kinds() {
+                    let ids = sorted(candidates.iter().filter(|(k, _)| *k == kind).map(|(_, p)| p.id.clone()));
+                    several |= ids.len() > 1;
+                    match ids.as_slice() {
+                        [] => {}
+                        [only] => self.given(who, kind, &Meaning::One(only.clone()), *asked_at)?,
+                        _ => self.given(who, kind, &Meaning::Several(ids), *asked_at)?,
+                    }
+                }
+                match several {
+                    true => Ok(()),
+                    false => Err("ambiguous, but not several".to_owned()),
+                }
+            }
+            Resolution::Invalid(failure) => self.refused(who, failure),
+            Resolution::Failed(failure) => self.failed(who, failure),
+        }
+    }
+
+    fn kinds(&self) -> Vec<UserIdType> {
+        let mut kinds = self.ask.kinds.clone();
+        if kinds.is_empty() {
+            kinds.push(UserIdType::UserId);
+        }
+        kinds.sort_unstable();
+        kinds.dedup();
+        kinds
+    }
+
+    fn question(&self, who: Who, kind: UserIdType, resigned: bool) -> Question {
+        Question { tenant: self.ask.tenant, kind, resigned, who }
+    }
+
+    /// The earliest departure of an answer that lives for so long.
+    fn oldest(&self, ttl: Duration) -> Instant {
+        self.start - self.ask.max_age.map_or(ttl, |age| age.min(ttl))
+    }
+
+    fn resolved(&self, who: Who, resolved: &Resolved) -> Verdict {
+        let kinds = self.kinds();
+        for (kind, id) in &resolved.ids {
+            if !kinds.contains(kind) {
+                return Err(format!("{kind:?} was not asked for"));
+            }
+            self.given(who, *kind, &Meaning::One(id.clone()), resolved.asked_at)?;
+        }
+        if resolved.missing.is_none() != (resolved.ids.len() == kinds.len()) {
+            return Err("a kind is missing without a reason, or the other way round".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Several people live as long as nobody.
+    fn given(&self, who: Who, kind: UserIdType, meaning: &Meaning, asked_at: SystemTime) -> Verdict {
+        let resigned = self.ask.include_resigned;
+        let all = self.ledger.of(self.question(who, kind, resigned));
+        let is_fresh = |earlier: usize, record: &Record| {
+            let ttl = match meaning {
+                Meaning::One(_) => self.setting.ttl,
+                Meaning::Several(_) => self.negative_ttl(earlier),
+            };
+            record.departed >= self.oldest(ttl)
+        };
+        let fits = |(n, record): &(usize, &Record)| {
+            record.given.meaning().as_ref() == Some(meaning) && is_fresh(*n, record) && self.has_time(record, asked_at)
+        };
+        if all.iter().enumerate().any(|item| fits(&item)) {
+            return Ok(());
+        }
+        // Rows that did not say who has left, and then the one who has not.
+        let first = all.iter().find(|record| record.given.is_undecided());
+        let active = self.ledger.of(self.question(who, kind, false));
+        let mut active = active.iter().enumerate();
+        if resigned && first.is_some_and(|first| active.any(|item| fits(&item) && item.1.departed >= first.departed)) {
+            return Ok(());
+        }
+        Err(format!("{meaning:?} of {kind:?} was not given to this question since it may be told; given: {all:?}"))
+    }
+
+    fn not_found(&self, who: Who, kind: UserIdType, asked_at: SystemTime) -> Verdict {
+        let resigned = self.ask.include_resigned;
+        let asked = self.ledger.of(self.question(who, kind, resigned)).len();
+        // Feishu does not say of which kind it would give no ID; the open ID is always given.
+        for kind in [kind, UserIdType::OpenId] {
+            let all = self.ledger.of(self.question(who, kind, resigned));
+            let fits = |(n, record): (usize, &Record)| {
+                let oldest = self.oldest(self.negative_ttl(n.max(asked)));
+                matches!(record.given, Given::Absent) && record.departed >= oldest && self.has_time(record, asked_at)
+            };
+            if all.iter().enumerate().any(fits) {
+                return Ok(());
+            }
+        }
+        let given = self.ledger.of(self.question(who, kind, resigned));
+        Err(format!("not found, but not missing since it may be told; {kind:?} given: {given:?}"))
+    }
+
+    fn refused(&self, who: Who, failure: &Failure) -> Verdict {
+        let is_refusal = failure.reason == Reason::RefusedByFeishu;
+        let kinds = [UserIdType::UserId, UserIdType::OpenId, UserIdType::UnionId];
+        let mut records = kinds.iter().flat_map(|kind| {
+            let both = [true, false].map(|resigned| self.ledger.of(self.question(who, *kind, resigned)));
+            both.into_iter().flatten()
+        });
+        // A refusal may cost more calls until it is clear whose it is, so it is told later.
+        let oldest = self.oldest(LONGEST_NEGATIVE) - Duration::from_millis(1);
+        let is_refused = |record: &Record| matches!(record.given, Given::Refused) && record.departed >= oldest;
+        match is_refusal && records.any(is_refused) {
+            true => Ok(()),
+            false => Err(format!("invalid without having been refused: {failure:?}")),
+        }
+    }
+
+    /// A failure has a cause that is not long past, and nobody is told too early that it is too late.
+    fn failed(&self, who: Who, failure: &Failure) -> Verdict {
+        if self.setting.calm {
+            return Err(format!("a failure although nothing went wrong: {failure:?}"));
+        }
+        let failures = || self.ledger.failures.iter().filter(|f| f.tenant == self.ask.tenant);
+        let caused = |memory: Duration, by: fn(&Kind) -> bool| {
+            let since = |ended: Instant| {
+                let mut answered = self.ledger.answered.iter();
+                answered.any(|(tenant, at)| *tenant == self.ask.tenant && *at > ended && *at < self.start)
+            };
+            // Who comes while a probe is out is told why it is one, however long ago that was.
+            failures().any(|FailedCall { ended, kind, .. }| by(kind) && (*ended + memory >= self.start || !since(*ended)))
+        };
+        let has_cause = match failure.reason {
+            Reason::DeadlineExceeded => {
+                let waited = self.end - self.start;
+                waited + Duration::from_millis(21) >= self.ask.within || waited >= self.ask.within.mul_f64(0.89)
+            }
+            Reason::Overloaded => self.ask.when_full == WhenFull::Shed,
+            Reason::QuotaExhausted => {
+                self.ask.when_full == WhenFull::Shed || caused(MEMORY, |k| matches!(k, Kind::Throttled { .. }))
+            }
+            Reason::IdKindNotGranted => self.kinds().iter().any(|kind| {
+                // Without the resigned it is asked to tell several rows apart.
+                let both = [self.ask.include_resigned, false].map(|r| self.ledger.of(self.question(who, *kind, r)));
+                let mut records = both.into_iter().flatten();
+                records.any(|r| matches!(r.given, Given::Withheld | Given::Absent))
+            }),
+            Reason::UpstreamUnavailable => caused(MEMORY, |k| {
+                matches!(k, Kind::Unavailable | Kind::TimedOut | Kind::TokenRejected)
+            }),
+            Reason::UpstreamInvalidResponse => {
+                caused(MEMORY, |k| matches!(k, Kind::InvalidResponse | Kind::ContentRefused { .. }))
+            }
+            Reason::MonthlyQuotaExhausted => caused(MONTH_MEMORY, |k| *k == Kind::MonthlyQuotaSpent),
+            Reason::BadCredentials => caused(MEMORY, |k| *k == Kind::BadCredentials),
+            Reason::ScopeMissing => caused(MEMORY, |k| matches!(k, Kind::ScopeMissing { .. })),
+            Reason::AppUnavailable => caused(MEMORY, |k| *k == Kind::AppUnavailable),
+            _ => false,
+        };
+        match has_cause {
+            true => Ok(()),
+            false => Err(format!("a failure without a cause: {failure:?}")),
+        }
+    }
+
+    /// It doubles with each time that the question was asked before.
+    fn negative_ttl(&self, earlier: usize) -> Duration {
+        let doublings = u32::try_from(earlier.min(10)).unwrap();
+        (self.setting.negative * (1 << doublings)).min(LONGEST_NEGATIVE.max(self.setting.negative))
+    }
+
+    /// Of several kinds, the oldest is told.
+    fn has_time(&self, record: &Record, asked_at: SystemTime) -> bool {
+        self.kinds().len() > 1 || record.wall == asked_at
+    }
+}
