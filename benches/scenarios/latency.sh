@@ -36,12 +36,12 @@ scenario_slow() {
     for FORM in $(forms); do
         for rate in 5 10 30; do
             serve
-            sleep "$(pause 61)"
+            settle
             load "slow.$rate" unary --rate "$rate" --seconds "$(lasting 180)" --connections 2
             row_of_rate "slow.$rate" "$rate" mixed "$([[ $rate == 30 ]] && echo "all, 0 refused; modelled p99 60 to 74 ms" || echo "all, 0 refused; modelled p99 1 ms")"
         done
     done
-    say "One different person a call, at random moments, few enough that a call for each would fit the quota of a second, and at 30 a second not that of a minute."
+    say "One different person a call, at random moments, few enough that a call for each would fit the quota of a second, and at 30 a second not that of a minute. The service has been up for $(pause 61) s and has its token."
 }
 
 scenario_popular() {
