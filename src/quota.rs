@@ -34,8 +34,8 @@ pub struct Limit {
 /// What waits for a permit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Load {
-    /// Whether a full call's worth waits: it may leave sooner than others.
-    pub full: bool,
+    /// From when on a full call's worth waits, which may leave sooner than others; none if less does.
+    pub full_at: Option<Instant>,
     /// From when on a call that is not full is worth leaving; none if nothing waits.
     pub ready_at: Option<Instant>,
     /// Whether somebody waits after whom nobody is about to come: on an idle service their call

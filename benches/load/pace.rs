@@ -76,7 +76,7 @@ mod tests {
     fn gaps(arrivals: Arrivals) -> Vec<f64> {
         let schedule: Vec<Duration> = Schedule::new(200.0, arrivals, 5).take(20_001).collect();
         let gap = |pair: &[Duration]| match pair {
-            [one, two] => (*two - *one).as_secs_f64(),
+            [one, two] => two.saturating_sub(*one).as_secs_f64(),
             _ => 0.0,
         };
         schedule.windows(2).map(gap).collect()

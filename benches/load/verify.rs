@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn contradictions_are_counted_by_kind() {
         let verifier = Verifier::new(true, true);
-        let mut say = |who: &[u8], asked: &[u8], outcome, letter| {
+        let say = |who: &[u8], asked: &[u8], outcome, letter| {
             let user = user(letter);
             let resolution = Resolution {
                 identifier: who,

@@ -100,7 +100,6 @@ pub fn size_of_bytes(length: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
 

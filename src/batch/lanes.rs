@@ -127,8 +127,16 @@ impl Lanes {
 
     /// Whether a call can be filled with one kind.
     pub(super) fn is_full(&self) -> bool {
-        let full = |kind| self.of(kind).len() >= MAX_OF_A_KIND;
-        Kind::ALL.into_iter().any(full)
+        Kind::ALL.into_iter().any(|kind| self.has_fifty(kind))
+    }
+
+    /// Whether a call can be filled with both.
+    pub(super) fn is_full_of_both(&self) -> bool {
+        Kind::ALL.into_iter().all(|kind| self.has_fifty(kind))
+    }
+
+    fn has_fifty(&self, kind: Kind) -> bool {
+        self.of(kind).len() >= MAX_OF_A_KIND
     }
 
     /// How many calls the keys in front of a new one of this class take.

@@ -327,18 +327,33 @@ impl Waiting {
             let scopes = self.scopes.iter();
             scopes.flat_map(|scope| [&scope.clean, &scope.suspect])
         };
-        let full = lanes().any(Lanes::is_full);
         let wanted = lanes()
             .filter_map(Lanes::oldest)
             .map(|since| since + GATHER);
         let urgent = lanes().filter_map(Lanes::urgent_at);
         let delayed = self.delayed.first().map(|(at, _)| *at);
-        let at_once = (full || !self.parts.is_empty()).then_some(self.long_ago);
-        let ready_at = wanted.chain(urgent).chain(delayed).chain(at_once).min();
+        let parts = (!self.parts.is_empty()).then_some(self.long_ago);
+        let full_at = lanes().filter_map(|lanes| self.full_at(lanes)).min();
+        let ready_at = wanted
+            .chain(urgent)
+            .chain(delayed)
+            .chain(parts)
+            .chain(full_at);
+        let ready_at = ready_at.min();
         Load {
-            full,
+            full_at,
             ready_at,
             eager: self.eager,
         }
+    }
+
+    /// From when on a call of these is full. One that is full of one kind gathers the other for as
+    /// long as any call does.
+    fn full_at(&self, lanes: &Lanes) -> Option<Instant> {
+        if lanes.is_full_of_both() {
+            return Some(self.long_ago);
+        }
+        let gathered = || lanes.oldest().map_or(self.long_ago, |since| since + GATHER);
+        lanes.is_full().then(gathered)
     }
 }

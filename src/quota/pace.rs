@@ -167,25 +167,27 @@ impl Pace {
     }
 
     fn by_credit(&self, now: Instant, load: Load, ready_at: Instant, pace: f64) -> Room {
-        let full = load.full;
         let credits = self.windows.iter().map(|w| w.credit_at(now, pace));
         let mut any_at = credits.max().unwrap_or(now);
         let eager = load.eager && self.windows.iter().all(Window::is_rested);
-        if !full && !eager {
-            any_at = any_at.max(ready_at);
+        if !eager {
+            any_at = any_at.max(load.full_at.map_or(ready_at, |at| at.min(ready_at)));
         }
         if any_at <= now {
             return Room::Now(Covers::AnyCall);
         }
         let mut windows = self.windows.iter();
         let shortest = windows.next().map_or(now, |w| w.credit_at(now, pace));
-        if full && windows.all(Window::half_is_free) {
-            if shortest <= now {
-                return Room::Now(Covers::FullCall);
+        match load.full_at.map(|at| at.max(shortest)) {
+            Some(full_at) if windows.all(Window::half_is_free) => {
+                if full_at <= now {
+                    Room::Now(Covers::FullCall)
+                } else {
+                    Room::At(full_at.min(any_at))
+                }
             }
-            return Room::At(shortest.min(any_at));
+            _ => Room::At(any_at),
         }
-        Room::At(any_at)
     }
 
     fn refused(&mut self, now: Instant, retry_after: Option<Duration>, is_probe: bool) {

@@ -30,9 +30,10 @@ fn one(limit: usize) -> Vec<Limit> {
 }
 
 fn waiting(full: bool) -> Load {
+    let now = Some(Instant::now());
     Load {
-        full,
-        ready_at: Some(Instant::now()),
+        full_at: now.filter(|_| full),
+        ready_at: now,
         eager: false,
     }
 }
@@ -156,7 +157,7 @@ async fn nothing_leaves_before_it_is_ready_or_while_nothing_waits() {
         tokio::time::sleep(SECOND).await;
         let ready_at = Some(Instant::now() + SECOND);
         tell.send_replace(Load {
-            full: false,
+            full_at: None,
             ready_at,
             eager: false,
         });

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use feishu_id::pb::identity::{Outcome, ResolveUserIdsRequest, UserIdType};
+use feishu_id::pb::identity::{Outcome, Resolution, ResolveUserIdsRequest, UserIdType};
 use futures_util::future::join_all;
 use serde_json::json;
 
@@ -12,7 +12,7 @@ const TIME: Duration = Duration::from_secs(20);
 
 async fn ask(service: &Service, request: ResolveUserIdsRequest) -> Vec<Outcome> {
     let answers = service.call(request, TIME).await.unwrap();
-    answers.iter().map(|answer| answer.outcome()).collect()
+    answers.iter().map(Resolution::outcome).collect()
 }
 
 #[tokio::test]
