@@ -151,10 +151,13 @@ impl TokenSource for Source {
 
 impl World {
     fn draw_fate(&mut self, tenant: usize, is_lookup: bool) -> Fate {
-        let fault = if is_lookup {
-            self.draw_fault(tenant)
+        // Of the faults meant for the next calls, those of lookups wait for lookups, and others for
+        // others.
+        let next = self.tenants[tenant].next.front();
+        let is_meant = next.is_some_and(|f| is_lookup == (*f != Fault::TokenUnavailable));
+        let fault = if is_meant {
+            self.tenants[tenant].next.pop_front()
         } else {
-            // The faults meant for the next lookups stay for them.
             let next = std::mem::take(&mut self.tenants[tenant].next);
             let fault = self.draw_fault(tenant);
             self.tenants[tenant].next = next;

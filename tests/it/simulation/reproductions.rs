@@ -152,3 +152,22 @@ fn a_refusal_is_as_old_as_its_call() {
     ];
     holds(Setting::default(), ops);
 }
+
+/// Found under load: one fetch of a token failed, every call of the next half second heard of that same
+/// failure, and the breaker took them for so many: nobody was asked for half a minute.
+#[test]
+fn one_failed_fetch_of_a_token_counts_once_and_reaches_nobody() {
+    let setting = Setting {
+        calm: true,
+        ..Setting::default()
+    };
+    let ask = |person| Ask {
+        who: vec![Who::Email(person)],
+        ..Ask::default()
+    };
+    let mut ops = vec![next(Fault::TokenUnavailable, 1)];
+    for person in 0..20 {
+        ops.extend([Op::Resolve(ask(person)), Op::Pause(Duration::from_millis(50))]);
+    }
+    holds(setting, ops);
+}
