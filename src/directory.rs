@@ -4,6 +4,7 @@
 use std::{collections::HashMap, fmt, time::Duration, time::SystemTime};
 
 use futures_util::future::BoxFuture;
+use tokio::time::Instant;
 
 use crate::identity::{Identifier, Person, UserIdType};
 
@@ -143,6 +144,18 @@ pub struct DirectoryError {
     pub log_id: Option<String>,
     /// Where to mend it.
     pub help_url: Option<String>,
+    /// Set if the call never left, because of a failure that many calls have in common.
+    pub shared: Option<Box<SharedFailure>>,
+}
+
+/// A failure that stands in the way of every call, such as that of fetching a token: it is one
+/// failure, however many calls hear of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SharedFailure {
+    /// When it happened.
+    pub at: Instant,
+    /// Until when calls hear of it at once; the first one after that tries again.
+    pub until: Instant,
 }
 
 /// What became of a call that brought no answer, by what the caller should do.

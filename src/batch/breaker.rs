@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use crate::directory::{Advice, DirectoryError};
+use crate::directory::{Advice, DirectoryError, SharedFailure};
 
 /// Failures in a row after which nobody asks any more.
 const FAILURES: u32 = 5;
@@ -19,6 +19,8 @@ const MONTH: Duration = Duration::from_hours(1);
 #[derive(Debug, Default)]
 pub(super) struct Breaker {
     state: State,
+    /// The last failure that was counted of those that many calls hear of.
+    shared: Option<SharedFailure>,
 }
 
 #[derive(Debug)]
@@ -88,16 +90,25 @@ impl Breaker {
         self.state = State::default();
     }
 
-    /// A call told nothing of the directory: it met the rate limit, or its token was rejected. If it
-    /// was the probe, the next call is one.
-    pub(super) fn told_nothing(&mut self) {
+    /// A call told nothing of the directory: it met the rate limit, its token was rejected, or it heard
+    /// of a failure that is known. If it was the probe, the next call is one, from `not_before` on.
+    pub(super) fn told_nothing(&mut self, not_before: Option<Instant>) {
         if let State::Probing(open) = &self.state {
-            self.state = State::Open(open.clone());
+            let mut open = open.clone();
+            open.probe_at = not_before.map_or(open.probe_at, |at| at.max(open.probe_at));
+            self.state = State::Open(open);
         }
     }
 
     /// A call failed. Says whether nobody may ask from now on.
     pub(super) fn failed(&mut self, now: Instant, error: &Arc<DirectoryError>) -> bool {
+        if let Some(shared) = error.shared.as_deref().copied() {
+            if self.shared == Some(shared) {
+                self.told_nothing(Some(shared.until));
+                return false;
+            }
+            self.shared = Some(shared);
+        }
         let (failures, times) = match &self.state {
             State::Closed { failures } => (failures + 1, 0),
             State::Probing(open) => (FAILURES, open.times),
@@ -135,6 +146,7 @@ mod tests {
             code: None,
             log_id: None,
             help_url: None,
+            shared: None,
         })
     }
 
@@ -185,6 +197,22 @@ mod tests {
         assert_eq!(pauses(Kind::TimedOut, 4), [30, 30, 30, 30]);
         let mending = [60, 120, 240, 480, 900, 900];
         assert_eq!(pauses(Kind::BadCredentials, 6), mending);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_that_many_calls_hear_of_is_one() {
+        let now = Instant::now();
+        let mut breaker = Breaker::default();
+        for n in 0..4 {
+            let until = now + Duration::from_secs(n);
+            let mut error = error(Kind::Unavailable);
+            let shared = Box::new(SharedFailure { at: now, until });
+            Arc::make_mut(&mut error).shared = Some(shared);
+            for _ in 0..10 {
+                assert!(!breaker.failed(now, &error));
+            }
+        }
+        assert!(breaker.failed(now, &error(Kind::Unavailable)), "the fifth");
     }
 
     #[tokio::test(start_paused = true)]

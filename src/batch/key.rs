@@ -26,6 +26,8 @@ pub(super) struct Key {
     pub(super) attempts: u32,
     /// Calls that it was in whose token was rejected.
     pub(super) rejections: u32,
+    /// Failures that it shared with all calls, and whose end it waited for.
+    pub(super) waits: u32,
     pub(super) reply: oneshot::Sender<LookupResult>,
     /// Since when somebody waits for it.
     pub(super) since: Instant,
@@ -72,6 +74,7 @@ impl Key {
             interest,
             attempts: 0,
             rejections: 0,
+            waits: 0,
             reply,
             since: now,
             class,

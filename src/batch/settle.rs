@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::{
     backoff::Backoff,
-    directory::{Advice, DirectoryError, LookupAnswer},
+    directory::{Advice, DirectoryError, LookupAnswer, SharedFailure},
 };
 
 use super::{
@@ -45,6 +45,7 @@ impl Shared {
             Err(_) => return,
         };
         let failed = match error.kind.advice() {
+            _ if error.shared.is_some() => true,
             Advice::Retry | Advice::Mend | Advice::NextMonth => true,
             // The next call has a new token; if that is rejected too, it is a failure.
             Advice::RetryAtOnce => cargo.keys.iter().all(|k| k.rejections >= MAX_REJECTIONS),
@@ -68,7 +69,24 @@ impl Shared {
                 Err(LookupError::Directory(error)) => error,
                 Err(other) => return fail(cargo, &other),
             };
-            match error.kind.advice() {
+            match (error.kind.advice(), error.shared.as_deref().copied()) {
+                (Advice::Retry | Advice::RetryAtOnce, Some(shared)) => {
+                    self.until_it_is_over(cargo, &error, shared);
+                }
+                (advice, _) => self.by_advice(advice, cargo, error).await,
+            }
+        }
+        .boxed()
+    }
+
+    fn by_advice(
+        &self,
+        advice: Advice,
+        cargo: Cargo,
+        error: Arc<DirectoryError>,
+    ) -> BoxFuture<'_, ()> {
+        async move {
+            match advice {
                 Advice::Split => self.isolate(cargo, error).await,
                 Advice::Wait => self.after_the_pause(cargo, &error),
                 Advice::RetryAtOnce => self.at_once(cargo, error).await,
@@ -125,6 +143,24 @@ impl Shared {
         tracing::debug!(keys = gone.len(), "cannot wait for the rate limit: {error}");
         for key in gone {
             key.answer(Err(LookupError::QuotaExhausted { retry_after }));
+        }
+    }
+
+    /// No call can leave: no fault of these keys'. They wait for the moment at which the first one
+    /// tries again.
+    fn until_it_is_over(&self, cargo: Cargo, error: &Arc<DirectoryError>, shared: SharedFailure) {
+        let now = Instant::now();
+        for mut key in cargo.keys {
+            key.waits += 1;
+            let wish = key.interest.wish();
+            let hopeless = key.waits >= MAX_ATTEMPTS
+                || wish.deadline <= shared.until
+                || matches!(wish.class, Class::Refresh { .. });
+            if hopeless {
+                key.answer(Err(LookupError::Directory(error.clone())));
+            } else {
+                self.give_back(key, Some(shared.until), now);
+            }
         }
     }
 

@@ -91,6 +91,7 @@ fn failure(kind: Kind) -> DirectoryError {
         code: None,
         log_id: None,
         help_url: None,
+        shared: None,
     }
 }
 

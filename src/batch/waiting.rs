@@ -111,7 +111,7 @@ impl Waiting {
 
     /// A call told nothing of the directory.
     pub(super) fn told_nothing(&mut self, now: Instant) {
-        self.breaker.told_nothing();
+        self.breaker.told_nothing(None);
         self.tell_load(now);
     }
 
@@ -122,6 +122,7 @@ impl Waiting {
         error: &Arc<DirectoryError>,
     ) -> Option<(Vec<Key>, Vec<Part>, LookupError)> {
         if !self.breaker.failed(now, error) {
+            self.tell_load(now);
             return None;
         }
         let why = self.admit(now).err()?;

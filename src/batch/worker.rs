@@ -88,7 +88,10 @@ async fn call(
     });
     drop(slot);
     let result: CallResult = result.map_err(|error| {
-        log(&error, batch.len());
+        // One that many calls hear of is logged where it happens.
+        if error.shared.is_none() {
+            log(&error, batch.len());
+        }
         LookupError::Directory(Arc::new(error))
     });
     match departure {
@@ -121,5 +124,6 @@ fn crashed() -> DirectoryError {
         code: None,
         log_id: None,
         help_url: None,
+        shared: None,
     }
 }

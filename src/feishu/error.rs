@@ -135,6 +135,7 @@ pub(super) fn from_code(code: i64, context: Context<'_>) -> DirectoryError {
         message,
         code: Some(code),
         help_url: context.body.help_url(),
+        shared: None,
         log_id: context.log_id,
     }
 }
@@ -209,5 +210,6 @@ pub(super) fn plain(kind: Kind, message: String, log_id: Option<String>) -> Dire
         code: None,
         log_id,
         help_url: None,
+        shared: None,
     }
 }

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use crate::{
     backoff::{Backoff, Random, random},
     coalesce::Flights,
-    directory::{DirectoryError, DirectoryErrorKind as Kind},
+    directory::{DirectoryError, DirectoryErrorKind as Kind, SharedFailure},
 };
 
 /// Asking earlier than this before the end gives the same token again.
@@ -193,8 +193,13 @@ impl Tokens {
         state.rejections = state.rejections.saturating_add(1);
         if state.rejections > 1 {
             // The one before this was rejected too: a third would fare no better just now.
-            let pause = FAILURE.pause(state.rejections - 1, (self.cache.random)());
-            state.failed = Some((Instant::now() + pause, error.clone()));
+            let at = Instant::now();
+            let until = at + FAILURE.pause(state.rejections - 1, (self.cache.random)());
+            let error = DirectoryError {
+                shared: Some(Box::new(SharedFailure { at, until })),
+                ..error.clone()
+            };
+            state.failed = Some((until, error));
         }
     }
 
@@ -227,6 +232,7 @@ impl Tokens {
                     code: None,
                     log_id: None,
                     help_url: None,
+                    shared: None,
                 })
             })
         }
@@ -264,13 +270,16 @@ impl State {
         }
     }
 
-    fn fail(&mut self, error: DirectoryError, random: f64) -> DirectoryError {
+    fn fail(&mut self, mut error: DirectoryError, random: f64) -> DirectoryError {
         self.failures = self.failures.saturating_add(1);
         let pause = match error.kind {
             Kind::BadCredentials => REFUSED_CREDENTIALS,
             _ => FAILURE.pause(self.failures, random),
         };
-        self.failed = Some((Instant::now() + pause, error.clone()));
+        let at = Instant::now();
+        let until = at + pause;
+        error.shared = Some(Box::new(SharedFailure { at, until }));
+        self.failed = Some((until, error.clone()));
         error
     }
 }
@@ -311,6 +320,7 @@ async fn load(
             code: None,
             log_id: None,
             help_url: None,
+            shared: None,
         };
         tracing::warn!("{error}");
         return Err(state.fail(error, random()));

@@ -82,6 +82,7 @@ fn error(kind: Kind) -> DirectoryError {
         code: Some(7),
         log_id: None,
         help_url: None,
+        shared: None,
     }
 }
 

@@ -277,5 +277,6 @@ pub(super) fn error(kind: Kind) -> DirectoryError {
         code: None,
         log_id: None,
         help_url: None,
+        shared: None,
     }
 }

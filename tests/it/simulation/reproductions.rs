@@ -167,7 +167,10 @@ fn one_failed_fetch_of_a_token_counts_once_and_reaches_nobody() {
     };
     let mut ops = vec![next(Fault::TokenUnavailable, 1)];
     for person in 0..20 {
-        ops.extend([Op::Resolve(ask(person)), Op::Pause(Duration::from_millis(50))]);
+        ops.extend([
+            Op::Resolve(ask(person)),
+            Op::Pause(Duration::from_millis(50)),
+        ]);
     }
     holds(setting, ops);
 }
