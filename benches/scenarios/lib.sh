@@ -114,6 +114,24 @@ stop_load() {
     end_load "$@"
 }
 
+# begin_direct NAME RATE SECONDS: asks the simulated Feishu's second tenant itself, beside a load; its
+# process ID is in STARTED, and `of NAME` has its figures once it has ended.
+begin_direct() {
+    local log="$WORK/server.log"
+    start "$1" python3 "$ROOT/benches/direct.py" "$FEISHU_BASE_URL" "$(second FEISHU_APP_ID "$log")" \
+        "$(second FEISHU_APP_SECRET "$log")" "$2" "$3"
+}
+
+# second NAME FILE: the value of the second line NAME=value.
+second() {
+    awk -v name="$1" 'index($0, name "=") == 1 && ++seen == 2 { print substr($0, length(name) + 2) }' "$2"
+}
+
+# over_own LOAD DIRECT PATH: how much longer that took than asking Feishu itself did meanwhile, in ms.
+over_own() {
+    awk -v load="$(of "$1" "$3")" -v own="$(of "$2" "$3")" 'BEGIN { printf "%.1f", load - own }'
+}
+
 # --- Figures ----------------------------------------------------------------------------------
 
 # of NAME PATH...: figures of a load, such as latency_ms/p99; a dash where there is none.
