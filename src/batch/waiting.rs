@@ -168,7 +168,7 @@ impl Waiting {
         let gone = key.interest.give_up_if_lost(now);
         let class = key.interest.wish().class;
         if gone || class != key.class {
-            self.unline(id, &key);
+            self.take_out_of_line(id, &key);
         }
         if gone {
             self.tell_load(now);
@@ -190,7 +190,7 @@ impl Waiting {
     /// Takes a key out, if it still waits.
     pub(super) fn leave(&mut self, id: KeyId, now: Instant) -> Option<Key> {
         let key = self.keys.remove(&id)?;
-        self.unline(id, &key);
+        self.take_out_of_line(id, &key);
         self.tell_load(now);
         Some(key)
     }
@@ -272,7 +272,7 @@ impl Waiting {
         }
     }
 
-    fn unline(&mut self, id: KeyId, key: &Key) {
+    fn take_out_of_line(&mut self, id: KeyId, key: &Key) {
         if let Some(at) = key.not_before {
             self.delayed.remove(&(at, id));
             return;
