@@ -10,10 +10,6 @@ use tokio::{
 
 use super::{Batcher, Class, LookupError, Wish};
 
-/// Of the queue's places, how many interactive keys have for themselves: one in four. Bulk can fill
-/// the rest without shutting them out.
-const INTERACTIVE_SHARE: usize = 4;
-
 /// What to do when too many keys wait already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhenFull {
@@ -23,12 +19,15 @@ pub enum WhenFull {
     Wait,
 }
 
-/// The queue's places.
+/// The queue's places, by class and by what happens when there is none: who waits for a place takes
+/// each one that gets free, and must not take them from those who do not wait.
 pub(super) struct Rooms {
     interactive: Room,
     bulk: Room,
-    /// Beside the others and as large as the first: a refresh may wait for an hour, and must not shut
-    /// out who needs the whole of a room.
+    interactive_streams: Room,
+    bulk_streams: Room,
+    /// Beside the others: a refresh may wait for an hour, and must not shut out who needs the whole of
+    /// a room.
     refreshes: Room,
 }
 
@@ -50,26 +49,30 @@ impl Places {
 
 impl Rooms {
     pub(super) fn new(max_queue: usize) -> Self {
-        let size = max_queue.clamp(INTERACTIVE_SHARE, Semaphore::MAX_PERMITS);
-        let interactive = size / INTERACTIVE_SHARE;
+        let part = |eighths: usize| Room::new((max_queue.saturating_mul(eighths) / 8).max(1));
         Self {
-            interactive: Room::new(interactive),
-            bulk: Room::new(size - interactive),
-            refreshes: Room::new(interactive),
+            interactive: part(2),
+            bulk: part(1),
+            interactive_streams: part(1),
+            bulk_streams: part(4),
+            refreshes: part(2),
         }
     }
 
-    fn of(&self, class: Class) -> &Room {
-        match class {
-            Class::Interactive => &self.interactive,
-            Class::Bulk => &self.bulk,
-            Class::Refresh { .. } => &self.refreshes,
+    fn of(&self, class: Class, when_full: WhenFull) -> &Room {
+        match (class, when_full) {
+            (Class::Interactive, WhenFull::Shed) => &self.interactive,
+            (Class::Interactive, WhenFull::Wait) => &self.interactive_streams,
+            (Class::Bulk, WhenFull::Shed) => &self.bulk,
+            (Class::Bulk, WhenFull::Wait) => &self.bulk_streams,
+            (Class::Refresh { .. }, _) => &self.refreshes,
         }
     }
 }
 
 impl Room {
     fn new(size: usize) -> Self {
+        let size = size.min(Semaphore::MAX_PERMITS);
         let places = Arc::new(Semaphore::new(size));
         Self { places, size }
     }
@@ -88,7 +91,7 @@ impl Batcher {
         wish: Wish,
         when_full: WhenFull,
     ) -> Result<Places, LookupError> {
-        let room = self.rooms.of(wish.class);
+        let room = self.rooms.of(wish.class, when_full);
         // More than fits at all takes all the room there is.
         let wanted = u32::try_from(keys.min(room.size)).unwrap_or(u32::MAX);
         let places = room.places.clone();
@@ -116,7 +119,7 @@ impl Batcher {
     fn can_serve(&self, wish: Wish) -> Result<(), LookupError> {
         /// So that not everybody who was refused comes back at the same moment.
         const LEAST: Duration = Duration::from_millis(100);
-        let ahead = self.shared.lock().calls_ahead(wish.class);
+        let ahead = self.shared.lock().calls_ahead(wish.class, wish.caller);
         let wait = self.shared.permits.outlook(ahead + 1);
         let left = wish.deadline.saturating_duration_since(Instant::now());
         match wait.checked_sub(left) {

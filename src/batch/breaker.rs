@@ -69,13 +69,23 @@ impl Breaker {
         })
     }
 
-    /// Whether a call may leave.
-    pub(super) fn may_depart(&self, now: Instant) -> bool {
+    /// From when on a call may leave: none while a probe is out, and no moment if there is no limit.
+    #[expect(
+        clippy::option_option,
+        reason = "two questions: whether, and from when on"
+    )]
+    pub(super) fn may_depart_at(&self) -> Option<Option<Instant>> {
         match &self.state {
-            State::Closed { .. } => true,
-            State::Open(open) => open.probe_at <= now,
-            State::Probing(_) => false,
+            State::Closed { .. } => Some(None),
+            State::Open(open) => Some(Some(open.probe_at)),
+            State::Probing(_) => None,
         }
+    }
+
+    #[cfg(test)]
+    fn may_depart(&self, now: Instant) -> bool {
+        self.may_depart_at()
+            .is_some_and(|at| at.is_none_or(|at| at <= now))
     }
 
     /// A call leaves.

@@ -39,10 +39,13 @@ impl Shared {
             return self.resend(quarters, scope).await;
         }
         let results = self.send_all(quarters, scope).await;
-        if results
-            .iter()
-            .all(|(_, result)| advice(result) == Some(Advice::Split))
-        {
+        // Four keys that are refused one by one are four bad keys.
+        let is_telling = results.iter().any(|(part, _)| part.keys.len() > 1);
+        let all_refused = || {
+            let mut refused = results.iter().map(|(_, result)| advice(result));
+            refused.all(|advice| advice == Some(Advice::Split))
+        };
+        if is_telling && all_refused() {
             // All alike: it is not the content. No more calls.
             let error = LookupError::Directory(not_the_content(&refusal));
             return results.into_iter().for_each(|(part, _)| fail(part, &error));

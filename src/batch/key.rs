@@ -116,6 +116,11 @@ impl Cargo {
         }
     }
 
+    /// Whether somebody waits for few answers, of which one is in here.
+    pub(super) fn is_interactive(&self) -> bool {
+        self.keys.iter().any(|key| key.class == Class::Interactive)
+    }
+
     /// Tells those who wait that their call leaves now.
     pub(super) fn depart(&mut self, now: Instant) {
         self.departed = now;

@@ -139,15 +139,19 @@ impl Lanes {
         self.of(kind).len() >= MAX_OF_A_KIND
     }
 
-    /// How many calls the keys in front of a new one of this class take.
-    pub(super) fn calls_ahead(&self, class: Class) -> usize {
+    /// How many calls the keys in front of a new one of this class and caller take.
+    pub(super) fn calls_ahead(&self, class: Class, caller: CallerId) -> usize {
         let calls = |kind| {
             let lanes = self.of(kind);
-            let (interactive, bulk) = (lanes.interactive.order.len(), lanes.bulk.order.len());
-            match class {
-                Class::Interactive => interactive.div_ceil(MAX_OF_A_KIND - bulk.min(BULK_SHARE)),
-                _ => (interactive + bulk).div_ceil(MAX_OF_A_KIND),
+            let bulk = lanes.bulk.order.len();
+            if class == Class::Interactive {
+                let ahead = lanes.interactive.ahead_of(caller);
+                return ahead.div_ceil(MAX_OF_A_KIND - bulk.min(BULK_SHARE));
             }
+            let interactive = lanes.interactive.order.len();
+            // Interactive keys leave bulk its share of each call.
+            let with_all = (interactive + lanes.bulk.ahead_of(caller)).div_ceil(MAX_OF_A_KIND);
+            with_all.min(lanes.bulk.ahead_of(caller).div_ceil(BULK_SHARE))
         };
         Kind::ALL.into_iter().map(calls).max().unwrap_or(0)
     }
@@ -204,6 +208,12 @@ impl Lane {
             self.turns
                 .retain(|caller| self.callers.contains_key(caller));
         }
+    }
+
+    /// How many keys leave before the next one of this caller: callers take turns.
+    fn ahead_of(&self, caller: CallerId) -> usize {
+        let own = self.callers.get(&caller).map_or(0, VecDeque::len);
+        self.order.len().min((own + 1) * self.turns.len())
     }
 
     fn oldest(&self) -> Option<Instant> {

@@ -44,6 +44,10 @@ impl Shared {
             // It never left.
             Err(_) => return,
         };
+        if matches!(error.kind.advice(), Advice::Retry | Advice::Split) {
+            // It may be the witness who spoils every call that it rides in.
+            self.lock().note_witness(&cargo.batch, None);
+        }
         let failed = match error.kind.advice() {
             _ if error.shared.is_some() => true,
             Advice::Retry | Advice::Mend | Advice::NextMonth => true,
@@ -186,7 +190,7 @@ impl Shared {
             key.attempts += 1;
         }
         let attempts = cargo.keys.iter().map(|key| key.attempts).max();
-        if attempts == Some(2) && cargo.keys.len() > 1 {
+        if attempts >= Some(2) && cargo.keys.len() > 1 {
             self.halve(cargo, error).await;
         } else {
             self.later(cargo.keys, &error);

@@ -12,6 +12,7 @@ use std::{
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
+    caller::CallerId,
     directory::{DirectoryError, LookupBatch, LookupScope},
     identity::Identifier,
     quota::Load,
@@ -220,11 +221,14 @@ impl Waiting {
             .collect()
     }
 
-    /// How many calls leave before a new key of this class.
-    pub(super) fn calls_ahead(&self, class: Class) -> usize {
-        let ahead =
-            |scope: &Scope| scope.clean.calls_ahead(class) + scope.suspect.calls_ahead(class);
-        self.parts.len() + self.scopes.iter().map(ahead).sum::<usize>()
+    /// How many calls leave before a new key of this class and caller.
+    pub(super) fn calls_ahead(&self, class: Class, caller: CallerId) -> usize {
+        let ahead = |scope: &Scope| {
+            [&scope.clean, &scope.suspect].map(|lanes| lanes.calls_ahead(class, caller))
+        };
+        let before = |part: &&Part| class != Class::Interactive || part.cargo.is_interactive();
+        let parts = self.parts.iter().filter(before).count();
+        parts + self.scopes.iter().flat_map(ahead).sum::<usize>()
     }
 
     /// How many keys wait.
@@ -321,9 +325,9 @@ impl Waiting {
     }
 
     fn current_load(&self, now: Instant) -> Load {
-        if !self.breaker.may_depart(now) {
+        let Some(not_before) = self.breaker.may_depart_at() else {
             return Load::default();
-        }
+        };
         let lanes = || {
             let scopes = self.scopes.iter();
             scopes.flat_map(|scope| [&scope.clean, &scope.suspect])
@@ -340,7 +344,10 @@ impl Waiting {
             .chain(delayed)
             .chain(parts)
             .chain(full_at);
-        let ready_at = ready_at.min();
+        let ready_at = ready_at
+            .min()
+            .map(|at| not_before.map_or(at, |open| at.max(open)));
+        let full_at = full_at.filter(|_| not_before.is_none_or(|at| at <= now));
         Load {
             full_at,
             ready_at,

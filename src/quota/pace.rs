@@ -79,9 +79,12 @@ impl Pace {
     pub(super) fn take(&mut self, now: Instant, load: Load) -> Room {
         let pace = self.count(now);
         let room = self.room(now, load, pace);
-        if matches!(room, Room::Now(_)) {
-            for window in &mut self.windows {
-                window.depart(now, self.usual_answer);
+        if let Room::Now(covers) = room {
+            for (index, window) in self.windows.iter_mut().enumerate() {
+                // A full call leaves the longer windows' credit to the others: they would have to wait
+                // for the last of the full ones.
+                let is_charged = index == 0 || covers == Covers::AnyCall;
+                window.depart(now, is_charged, self.usual_answer);
             }
             if self.probe == Probe::Due {
                 self.probe = Probe::Out;

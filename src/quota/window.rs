@@ -94,9 +94,11 @@ impl Window {
         self.limit.limit.div_ceil(2).saturating_sub(taken)
     }
 
-    pub(super) fn depart(&mut self, now: Instant, usual_answer: Duration) {
+    pub(super) fn depart(&mut self, now: Instant, is_charged: bool, usual_answer: Duration) {
         self.out += 1;
-        self.credit = (self.credit - 1.0).max(0.0);
+        if is_charged {
+            self.credit = (self.credit - 1.0).max(0.0);
+        }
         self.gap = self.find_gap(now, usual_answer);
     }
 

@@ -134,7 +134,12 @@ impl From<&LookupError> for Failure {
         match error {
             LookupError::Directory(error) => from_directory(error),
             LookupError::NotAsked { error, retry_after } => {
-                from_directory(error).retry(*retry_after)
+                let known = from_directory(error);
+                let message = format!(
+                    "Feishu is not being asked, because calls have failed lately: {}",
+                    known.message
+                );
+                Self { message, ..known }.retry(*retry_after)
             }
             LookupError::Refused(error) => (&Refusal::from(&**error)).into(),
             LookupError::Crashed => Self::crashed(),

@@ -7,7 +7,7 @@ use crate::{directory::LookupBatch, quota::Covers};
 use super::{Lot, Waiting};
 use crate::batch::{
     LookupError,
-    key::{Cargo, Departure, Key},
+    key::{Cargo, Departure, Key, Part},
     lanes::{Kind, Lanes},
 };
 
@@ -31,7 +31,7 @@ impl Waiting {
 
     fn next(&mut self, now: Instant, covers: Covers) -> Option<Departure> {
         if covers == Covers::AnyCall {
-            while let Some(mut part) = self.parts.pop_front() {
+            while let Some(mut part) = self.next_part() {
                 if part.cargo.keys.iter().any(|key| !key.interest.is_lost(now)) {
                     part.cargo.depart(now);
                     return Some(Departure::Part(part));
@@ -51,6 +51,23 @@ impl Waiting {
             tried += 1;
         }
         None
+    }
+
+    /// The part whose turn it is: bulk's wait while interactive keys do, but for bulk's turns.
+    fn next_part(&mut self) -> Option<Part> {
+        let urgent = self
+            .parts
+            .iter()
+            .position(|part| part.cargo.is_interactive());
+        if let Some(index) = urgent {
+            return self.parts.remove(index);
+        }
+        let mut lots = self.scopes.iter().flat_map(|s| [&s.clean, &s.suspect]);
+        let others_wait = lots.any(|lanes| lanes.oldest_interactive().is_some());
+        if others_wait && !self.departures.is_multiple_of(BULK_TURN) {
+            return None;
+        }
+        self.parts.pop_front()
     }
 
     /// Whose turn it is.
