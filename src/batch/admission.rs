@@ -19,8 +19,8 @@ pub enum WhenFull {
     Wait,
 }
 
-/// The queue's places, by class and by what happens when there is none: who waits for a place takes
-/// each one that gets free, and must not take them from those who do not wait.
+/// The queue's places, by class. Who waits for a place takes each one that gets free, so those who do
+/// not wait have some that nobody else can take.
 pub(super) struct Rooms {
     interactive: Room,
     bulk: Room,
@@ -59,14 +59,21 @@ impl Rooms {
         }
     }
 
-    fn of(&self, class: Class, when_full: WhenFull) -> &Room {
-        match (class, when_full) {
-            (Class::Interactive, WhenFull::Shed) => &self.interactive,
-            (Class::Interactive, WhenFull::Wait) => &self.interactive_streams,
-            (Class::Bulk, WhenFull::Shed) => &self.bulk,
-            (Class::Bulk, WhenFull::Wait) => &self.bulk_streams,
-            (Class::Refresh { .. }, _) => &self.refreshes,
-        }
+    /// Where so many keys may have places, the first choice first; what fits nowhere goes where there is
+    /// most room.
+    fn of(&self, class: Class, when_full: WhenFull, keys: usize) -> Vec<&Room> {
+        let mut rooms = match (class, when_full) {
+            (Class::Interactive, WhenFull::Shed) => {
+                vec![&self.interactive, &self.interactive_streams]
+            }
+            (Class::Interactive, WhenFull::Wait) => vec![&self.interactive_streams],
+            (Class::Bulk, WhenFull::Shed) => vec![&self.bulk, &self.bulk_streams],
+            (Class::Bulk, WhenFull::Wait) => vec![&self.bulk_streams],
+            (Class::Refresh { .. }, _) => vec![&self.refreshes],
+        };
+        let largest = rooms.iter().map(|room| room.size).max().unwrap_or_default();
+        rooms.retain(|room| room.size >= keys.min(largest));
+        rooms
     }
 }
 
@@ -75,6 +82,16 @@ impl Room {
         let size = size.min(Semaphore::MAX_PERMITS);
         let places = Arc::new(Semaphore::new(size));
         Self { places, size }
+    }
+
+    /// More than fits at all takes all the room there is.
+    fn wanted(&self, keys: usize) -> u32 {
+        u32::try_from(keys.min(self.size)).unwrap_or(u32::MAX)
+    }
+
+    fn try_take(&self, keys: usize) -> Option<OwnedSemaphorePermit> {
+        let places = self.places.clone();
+        places.try_acquire_many_owned(self.wanted(keys)).ok()
     }
 }
 
@@ -91,23 +108,19 @@ impl Batcher {
         wish: Wish,
         when_full: WhenFull,
     ) -> Result<Places, LookupError> {
-        let room = self.rooms.of(wish.class, when_full);
-        // More than fits at all takes all the room there is.
-        let wanted = u32::try_from(keys.min(room.size)).unwrap_or(u32::MAX);
-        let places = room.places.clone();
-        match when_full {
-            WhenFull::Shed => {
-                self.can_serve(wish)?;
-                places
-                    .try_acquire_many_owned(wanted)
-                    .map_err(|_| LookupError::Overloaded)
-            }
-            WhenFull::Wait => timeout_at(wish.deadline, places.acquire_many_owned(wanted))
-                .await
-                .map_err(|_| LookupError::DeadlineExceeded)?
-                .map_err(|_closed| LookupError::Overloaded),
+        let mut rooms = self.rooms.of(wish.class, when_full, keys).into_iter();
+        if when_full == WhenFull::Shed {
+            self.can_serve(wish)?;
+            let places = rooms.find_map(|room| room.try_take(keys));
+            return places.map(Places).ok_or(LookupError::Overloaded);
         }
-        .map(Places)
+        let room = rooms.next().ok_or(LookupError::Overloaded)?;
+        let places = room.places.clone().acquire_many_owned(room.wanted(keys));
+        timeout_at(wish.deadline, places)
+            .await
+            .map_err(|_| LookupError::DeadlineExceeded)?
+            .map_err(|_closed| LookupError::Overloaded)
+            .map(Places)
     }
 
     /// A place for a refresh, if one is free.

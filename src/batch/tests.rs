@@ -35,6 +35,8 @@ struct Echo {
     failures: Mutex<Vec<Kind>>,
     /// How a call with a poisoned key fails, if not as refused.
     poison_fails: Option<Kind>,
+    /// Once set, calls with this key fail.
+    poison_later: Option<(Identifier, Arc<Mutex<bool>>)>,
     panics: bool,
 }
 
@@ -58,6 +60,12 @@ impl Directory for Echo {
                 .filter(|key| self.poison.contains(key))
                 .cloned()
                 .collect();
+            if let Some((key, from_now_on)) = &self.poison_later
+                && *from_now_on.lock().unwrap()
+                && batch.keys().any(|other| other == key)
+            {
+                return Err(failure(Kind::Unavailable));
+            }
             if let Some(kind) = &self.poison_fails
                 && !bad.is_empty()
             {
@@ -108,17 +116,21 @@ fn mobiles(count: usize) -> Vec<Identifier> {
 }
 
 fn batcher(echo: Echo) -> (Arc<Echo>, Batcher) {
-    let echo = Arc::new(echo);
     let second = Limit {
         limit: 50,
         length: Duration::from_secs(1),
     };
+    batcher_within(echo, &[second])
+}
+
+fn batcher_within(echo: Echo, limits: &[Limit]) -> (Arc<Echo>, Batcher) {
+    let echo = Arc::new(echo);
     let settings = BatchSettings {
         max_in_flight: 16,
         max_queue: 2000,
         random: || 0.5,
     };
-    let batcher = Batcher::new(echo.clone(), Arc::new(Quota::new(&[second])), settings);
+    let batcher = Batcher::new(echo.clone(), Arc::new(Quota::new(limits)), settings);
     (echo, batcher)
 }
 
@@ -508,6 +520,7 @@ async fn a_full_queue_sheds_or_slows_down_and_bulk_does_not_shut_others_out() {
     let (_echo, batcher) = batcher(Echo::default());
     let bulk = wish(10, Class::Bulk);
     let places = batcher.admit(1500, bulk, WhenFull::Shed).await.unwrap();
+    let _kept = batcher.admit(250, bulk, WhenFull::Shed).await.unwrap();
     let shed = batcher.admit(1, bulk, WhenFull::Shed).await;
     assert!(matches!(shed, Err(LookupError::Overloaded)));
     let interactive = wish(10, Class::Interactive);
@@ -546,4 +559,98 @@ async fn what_the_quota_cannot_serve_in_time_is_refused_at_once_with_a_time_to_c
     };
     let (busy, ()) = tokio::join!(busy, late);
     assert!(busy.values().all(Result::is_ok));
+}
+
+#[tokio::test(start_paused = true)]
+async fn full_calls_of_one_kind_of_id_do_not_keep_another_waiting() {
+    let limit = |limit, seconds| Limit {
+        limit,
+        length: Duration::from_secs(seconds),
+    };
+    let (_echo, batcher) = batcher_within(Echo::default(), &[limit(50, 1), limit(1000, 60)]);
+    sleep(Duration::from_mins(2)).await;
+    let other = async {
+        sleep(Duration::from_millis(500)).await;
+        let scope = LookupScope {
+            user_id_type: UserIdType::OpenId,
+            ..SCOPE
+        };
+        let start = Instant::now();
+        let (interest, _stake) = Interest::new(wish(10, Class::Interactive));
+        let looked = batcher.lookup(scope, mobiles(1)[0].clone(), interest).await;
+        assert!(looked.is_ok());
+        start.elapsed()
+    };
+    let (bulk, waited) = tokio::join!(run(&batcher, emails(20_000), 60), other);
+    assert!(bulk.values().all(Result::is_ok));
+    assert!(waited < Duration::from_millis(250), "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_witness_who_spoils_calls_is_not_taken_along_again() {
+    let spoiled = Arc::new(Mutex::new(false));
+    let (echo, batcher) = batcher(Echo {
+        poison_later: Some((emails(1)[0].clone(), spoiled.clone())),
+        ..Echo::default()
+    });
+    assert!(
+        run(&batcher, emails(1), 10)
+            .await
+            .values()
+            .all(Result::is_ok)
+    );
+    *spoiled.lock().unwrap() = true;
+    for n in 0..20 {
+        let somebody = vec![mobiles(n + 1)[n].clone()];
+        assert!(
+            run(&batcher, somebody, 10)
+                .await
+                .values()
+                .all(Result::is_ok),
+            "{n}"
+        );
+    }
+    assert!(echo.calls().len() <= 23);
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_the_door_nobody_is_charged_for_what_another_caller_waits_for() {
+    let (_echo, batcher) = batcher(Echo::default());
+    let busy = run(&batcher, emails(20_000), 60);
+    let others = async {
+        sleep(Duration::from_millis(10)).await;
+        let hasty = |caller| Wish {
+            caller: CallerId(caller),
+            ..wish(2, Class::Bulk)
+        };
+        assert!(batcher.admit(11, hasty(1), WhenFull::Shed).await.is_err());
+        assert!(batcher.admit(11, hasty(2), WhenFull::Shed).await.is_ok());
+    };
+    tokio::join!(busy, others);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_place_does_not_take_those_of_who_does_not() {
+    let (_echo, batcher) = batcher(Echo::default());
+    let bulk = wish(100, Class::Bulk);
+    let held = batcher.admit(2000, bulk, WhenFull::Wait).await.unwrap();
+    let waits = batcher.admit(2000, bulk, WhenFull::Wait);
+    let shed = async {
+        sleep(Duration::from_secs(1)).await;
+        assert!(batcher.admit(100, bulk, WhenFull::Shed).await.is_ok());
+        drop(held);
+    };
+    let (waited, ()) = tokio::join!(waits, shed);
+    assert!(waited.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn four_refused_keys_in_one_request_are_four_refused_keys() {
+    let (_echo, batcher) = batcher(Echo {
+        poison: emails(4),
+        ..Echo::default()
+    });
+    let lookups = run(&batcher, emails(4), 10).await;
+    let refused = |r: &LookupResult| matches!(r, Err(LookupError::Refused(_)));
+    assert!(lookups.values().all(refused), "{lookups:?}");
 }

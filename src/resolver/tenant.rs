@@ -105,6 +105,26 @@ impl Tenant {
                 }
             }
         }
+        self.find_out(&mut judged, lacking, waits, ask, not_before)
+            .await;
+        // Who was not found by one kind, and after that was by another, has come meanwhile.
+        if let Some((lacking, not_before)) = outdated(&judged, ask.include_resigned) {
+            let not_before = Some(not_before);
+            self.find_out(&mut judged, lacking, Vec::new(), ask, not_before)
+                .await;
+        }
+        judged
+    }
+
+    /// Waits for these flights, and starts those that are lacking.
+    async fn find_out(
+        &self,
+        judged: &mut Judged,
+        lacking: Vec<FlightKey>,
+        mut waits: Vec<Wait>,
+        ask: Ask,
+        not_before: Option<Instant>,
+    ) {
         let mut told = self.start_all(lacking, ask, not_before, &mut waits).await;
         for wait in waits {
             let key = wait.key.clone();
@@ -116,7 +136,6 @@ impl Tenant {
                 verdicts.insert(key.identifier, verdict);
             }
         }
-        judged
     }
 
     /// One verdict that somebody needs to come to another one, from a call that leaves from now on.
@@ -300,6 +319,41 @@ impl Core {
     pub(super) fn scope_page(&self, kind: UserIdType) -> Option<String> {
         self.batcher.scope_page(failure::field_scope(kind)?)
     }
+}
+
+/// Who is known not to be there by a call that left before one that found them by another kind of ID,
+/// and how new an answer about them must be.
+fn outdated(judged: &Judged, include_resigned: bool) -> Option<(Vec<FlightKey>, Instant)> {
+    let found = |identifier: &Identifier| {
+        let verdicts = judged.iter().filter_map(|(_, v)| v.get(identifier));
+        let found = verdicts.filter_map(|verdict| match verdict {
+            Verdict::Found(asked, _) => Some(asked.departed),
+            _ => None,
+        });
+        found.max()
+    };
+    if judged.len() < 2 {
+        return None;
+    }
+    let mut outdated = Vec::new();
+    let mut newest: Option<Instant> = None;
+    for (kind, verdicts) in judged {
+        for (identifier, verdict) in verdicts {
+            if let Verdict::NotFound(asked) = verdict
+                && let Some(found) = found(identifier).filter(|found| *found > asked.departed)
+            {
+                newest = newest.max(Some(found));
+                outdated.push(FlightKey {
+                    kind: *kind,
+                    include_resigned,
+                    identifier: identifier.clone(),
+                });
+            }
+        }
+    }
+    // In an order of their own: that of a hash map cannot be replayed.
+    outdated.sort_unstable_by(|a, b| (a.kind, &a.identifier).cmp(&(b.kind, &b.identifier)));
+    Some((outdated, newest?))
 }
 
 fn is_late(verdict: &Verdict) -> bool {

@@ -511,3 +511,19 @@ async fn an_unknown_tenant_fails_the_request() {
     let failure = none.resolve(request("")).await.unwrap_err();
     assert_eq!(failure.reason, Reason::InvalidRequest);
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_has_come_since_they_were_not_found_is_found_by_every_kind() {
+    static CAME: AtomicBool = AtomicBool::new(false);
+    let bench = bench(|who, _| {
+        let is_there = who == "known@x" || CAME.load(Ordering::SeqCst);
+        Ok(if is_there { vec![("1", None)] } else { vec![] })
+    });
+    let answers = bench.ask(&["new@x", "known@x"], &[], false).await;
+    assert!(matches!(answers[0], Resolution::NotFound { .. }));
+    CAME.store(true, Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let both = [UserIdType::UserId, UserIdType::OpenId];
+    let answers = bench.ask(&["new@x"], &both, false).await;
+    assert_eq!(ids(&answers[0]), ["1", "1"]);
+}
