@@ -1,24 +1,34 @@
 //! Finding the key that makes a call fail, so that one bad key cannot hurt the rest.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{FutureExt as _, future::BoxFuture, future::join_all};
 use tokio::time::Instant;
 
-use crate::directory::{Advice, DirectoryError, DirectoryErrorKind as Kind, LookupScope};
+use crate::{
+    caller::CallerId,
+    directory::{Advice, DirectoryError, DirectoryErrorKind as Kind, LookupScope},
+    identity::Identifier,
+};
 
 use super::{
-    CallResult, LookupError, Shared,
+    CallResult, Class, Interest, LookupError, Shared, Wish,
     key::{Cargo, Key},
     lanes,
     settle::fail,
 };
+
+/// How long a call that only tells whether calls are taken may wait for its turn.
+const WITNESS_TIME: Duration = Duration::from_secs(10);
 
 impl Shared {
     /// Answers a call whose content was refused: the culprits with the refusal, the others with
     /// what the directory says of them.
     pub(super) async fn isolate(&self, cargo: Cargo, refusal: Arc<DirectoryError>) {
         let scope = cargo.batch.scope();
+        let rides_along = |who: &&Identifier| cargo.keys.iter().all(|key| key.who != **who);
+        let witness = cargo.batch.keys().find(rides_along).cloned();
+        let witness = witness.or_else(|| self.lock().witness(scope));
         // The witness of a call for one key may be the culprit.
         if cargo.keys.len() <= 1 && cargo.batch.len() <= 1 {
             return fail(cargo, &LookupError::Refused(refusal));
@@ -45,12 +55,28 @@ impl Shared {
             let mut refused = results.iter().map(|(_, result)| advice(result));
             refused.all(|advice| advice == Some(Advice::Split))
         };
-        if is_telling && all_refused() {
+        if is_telling && all_refused() && !self.takes(witness, scope).await {
             // All alike: it is not the content. No more calls.
             let error = LookupError::Directory(not_the_content(&refusal));
             return results.into_iter().for_each(|(part, _)| fail(part, &error));
         }
         self.settle_all(results).await;
+    }
+
+    /// Whether the directory takes a call for somebody whom it knows: then it is the content of the
+    /// others that it refuses.
+    async fn takes(&self, witness: Option<Identifier>, scope: LookupScope) -> bool {
+        let Some(witness) = witness else { return false };
+        let now = Instant::now();
+        let (interest, _stake) = Interest::new(Wish {
+            deadline: now + WITNESS_TIME,
+            class: Class::Interactive,
+            caller: CallerId::default(),
+            alone: true,
+        });
+        let (key, _answer) = Key::new(scope, witness, interest, now);
+        let sent = self.send(Cargo::of(scope, vec![key], now)).await;
+        matches!(sent, Some((_, Ok(_))))
     }
 
     /// Halves a call that has failed twice without a word about why.

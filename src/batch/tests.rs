@@ -654,3 +654,20 @@ async fn four_refused_keys_in_one_request_are_four_refused_keys() {
     let refused = |r: &LookupResult| matches!(r, Err(LookupError::Refused(_)));
     assert!(lookups.values().all(refused), "{lookups:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn many_refused_keys_are_found_one_by_one_where_somebody_known_is_taken() {
+    let bad: Vec<_> = emails(40).into_iter().step_by(5).collect();
+    let (echo, batcher) = batcher(Echo {
+        poison: bad.clone(),
+        ..Echo::default()
+    });
+    run(&batcher, mobiles(1), 10).await;
+    let lookups = run(&batcher, emails(40), 60).await;
+    for (key, result) in &lookups {
+        let refused = matches!(result, Err(LookupError::Refused(_)));
+        assert_eq!(refused, bad.contains(key), "{result:?}");
+        assert!(refused || result.is_ok());
+    }
+    assert!(echo.calls().len() <= 50, "{}", echo.calls().len());
+}

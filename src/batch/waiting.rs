@@ -241,6 +241,12 @@ impl Waiting {
                 .sum::<usize>()
     }
 
+    /// Somebody who was given an ID of this scope's kind lately.
+    pub(super) fn witness(&mut self, scope: LookupScope) -> Option<Identifier> {
+        let index = self.scope(scope);
+        self.scopes.get(index)?.witness.clone()
+    }
+
     /// Remembers somebody who was given an ID of this scope's kind, or that the witness was not.
     pub(super) fn note_witness(&mut self, batch: &LookupBatch, found: Option<Identifier>) {
         let index = self.scope(batch.scope());
