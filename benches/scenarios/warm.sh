@@ -73,7 +73,7 @@ warm_row() {
     printf '%s %s %s %s %s\n' "$1" "$rate" "$raw_rate" "$cpu" "$raw_cpu" >>"$WORK/warm.rows"
     cells "${1%-*}, ${1#*-} a call" "$rate" "$raw_rate" "$(ratio "$rate" "$raw_rate")" "$cpu" "$raw_cpu" "$(ratio "$cpu" "$raw_cpu")" \
         "$(figure service "$1" 2)" "$(figure raw "$1" 2)" "$(awk '{ sum += $4 } END { print sum }' "$WORK/warm.service.$1.figures")" \
-        "near the raw server; none failed"
+        "none failed; the ratios are a start"
 }
 
 warm_plot() {
