@@ -148,6 +148,20 @@ pub struct DirectoryError {
     pub shared: Option<Box<SharedFailure>>,
 }
 
+impl DirectoryError {
+    /// An error of which nothing else is known.
+    pub fn new(kind: DirectoryErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            code: None,
+            log_id: None,
+            help_url: None,
+            shared: None,
+        }
+    }
+}
+
 /// A failure that stands in the way of every call, such as that of fetching a token: it is one
 /// failure, however many calls hear of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -150,14 +150,7 @@ mod tests {
     use crate::directory::DirectoryErrorKind as Kind;
 
     fn error(kind: Kind) -> Arc<DirectoryError> {
-        Arc::new(DirectoryError {
-            kind,
-            message: "on purpose".to_owned(),
-            code: None,
-            log_id: None,
-            help_url: None,
-            shared: None,
-        })
+        Arc::new(DirectoryError::new(kind, "on purpose"))
     }
 
     /// The pauses before each of the next probes, all of which fail the same way.

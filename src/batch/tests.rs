@@ -93,14 +93,7 @@ impl Directory for Echo {
 }
 
 fn failure(kind: Kind) -> DirectoryError {
-    DirectoryError {
-        kind,
-        message: "on purpose".to_owned(),
-        code: None,
-        log_id: None,
-        help_url: None,
-        shared: None,
-    }
+    DirectoryError::new(kind, "on purpose")
 }
 
 fn emails(count: usize) -> Vec<Identifier> {

@@ -118,12 +118,8 @@ fn log(error: &DirectoryError, keys: usize) {
 }
 
 fn crashed() -> DirectoryError {
-    DirectoryError {
-        kind: Kind::InvalidResponse,
-        message: "the lookup crashed: a fault of this server's".to_owned(),
-        code: None,
-        log_id: None,
-        help_url: None,
-        shared: None,
-    }
+    DirectoryError::new(
+        Kind::InvalidResponse,
+        "the lookup crashed: a fault of this server's",
+    )
 }

@@ -226,14 +226,10 @@ impl Tokens {
             });
         async move {
             flight.await.unwrap_or_else(|crashed| {
-                Err(DirectoryError {
-                    kind: Kind::Unavailable,
-                    message: format!("fetching the access token failed: {crashed}"),
-                    code: None,
-                    log_id: None,
-                    help_url: None,
-                    shared: None,
-                })
+                Err(DirectoryError::new(
+                    Kind::Unavailable,
+                    format!("fetching the access token failed: {crashed}"),
+                ))
             })
         }
     }
@@ -314,14 +310,10 @@ async fn load(
         // Once. After the pause it gets another chance: the rejection may have been a fluke, and
         // Feishu gives no other token while this one has half an hour left.
         state.rejected = None;
-        let error = DirectoryError {
-            kind: Kind::Unavailable,
-            message: "Feishu gives the same access token again that it rejects".to_owned(),
-            code: None,
-            log_id: None,
-            help_url: None,
-            shared: None,
-        };
+        let error = DirectoryError::new(
+            Kind::Unavailable,
+            "Feishu gives the same access token again that it rejects",
+        );
         tracing::warn!("{error}");
         return Err(state.fail(error, random()));
     }

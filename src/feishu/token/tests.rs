@@ -57,14 +57,7 @@ impl TokenSource for Source {
 }
 
 fn failure(kind: Kind) -> DirectoryError {
-    DirectoryError {
-        kind,
-        message: "on purpose".to_owned(),
-        code: None,
-        log_id: None,
-        help_url: None,
-        shared: None,
-    }
+    DirectoryError::new(kind, "on purpose")
 }
 
 async fn value(tokens: &Tokens) -> String {

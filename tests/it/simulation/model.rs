@@ -271,12 +271,5 @@ impl World {
 }
 
 pub(super) fn error(kind: Kind) -> DirectoryError {
-    DirectoryError {
-        kind,
-        message: "on purpose".to_owned(),
-        code: None,
-        log_id: None,
-        help_url: None,
-        shared: None,
-    }
+    DirectoryError::new(kind, "on purpose")
 }
