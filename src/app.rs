@@ -216,6 +216,7 @@ fn cache(config: &Config) -> Cache {
     let ttls = Ttls {
         found: config.cache.ttl,
         negative: config.cache.negative_ttl,
+        serve_stale: config.cache.serve_stale,
     };
     Cache::new(config.cache.capacity, ttls, random)
 }

@@ -12,6 +12,7 @@ mod isolate;
 mod key;
 mod lanes;
 mod settle;
+mod standing;
 mod waiting;
 mod worker;
 
@@ -32,10 +33,12 @@ use crate::{
 
 use admission::Rooms;
 use key::Key;
+use standing::Published;
 use waiting::{Visit, Waiting};
 
 pub use admission::{Places, WhenFull};
 pub use interest::{Class, Interest, Stake, Wish};
+pub use standing::Standing;
 
 /// The way to one tenant's directory. Ends its calls when it is dropped.
 pub struct Batcher {
@@ -59,6 +62,7 @@ struct Shared {
     directory: Arc<dyn Directory>,
     permits: Arc<dyn Permits>,
     random: Random,
+    standing: Arc<Published>,
     // A std mutex: it is never held across an await.
     waiting: Mutex<Waiting>,
 }
@@ -123,11 +127,14 @@ impl Batcher {
         permits: Arc<dyn Permits>,
         settings: BatchSettings,
     ) -> Self {
-        let (waiting, demand) = Waiting::new(Instant::now());
+        let now = Instant::now();
+        let standing = Arc::new(Published::new(now));
+        let (waiting, demand) = Waiting::new(standing.clone(), now);
         let shared = Arc::new(Shared {
             directory,
             permits,
             random: settings.random,
+            standing,
             waiting: Mutex::new(waiting),
         });
         let worker = worker::run(shared.clone(), demand, settings.max_in_flight);
@@ -176,6 +183,11 @@ impl Batcher {
                 Visit::UnderWay => interest.is_lost(now),
             };
         }
+    }
+
+    /// Whether it is worth asking.
+    pub fn standing(&self, now: Instant) -> Standing {
+        self.shared.standing.read(now)
     }
 
     /// The page where the directory's scope is requested, if there is one.

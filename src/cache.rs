@@ -2,33 +2,45 @@
 //! an argument: nothing in here reads a clock. Knows nobody who asks and nobody who answers;
 //! `resolver` asks it first and fills it.
 //!
-//! - An answer is *fresh*, then *due for refresh* (given at once, and asked for again behind it),
-//!   then *expired*, exactly at its TTL, which counts from when the call left.
+//! - An answer is *fresh*, then *due for refresh* (given at once, and asked for again behind it), and
+//!   expires exactly at its TTL, which counts from when the call left. Who was found is then *stale*
+//!   for a while: to be given only if the directory cannot be asked in time.
 //! - Found lives for the TTL; not found, ambiguous and refused for the negative TTL, which doubles
 //!   each time the answer repeats. Failures are not answers and never come here.
 //! - Keys are compared in full.
 
 mod answer;
+mod key;
+mod packed;
+mod population;
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{Duration, SystemTime},
 };
 
-use quick_cache::{UnitWeighter, sync::DefaultLifecycle};
+use quick_cache::UnitWeighter;
 use tokio::time::Instant;
 
-use crate::{
-    backoff::Random,
-    identity::{Identifier, UserIdType},
-};
+use crate::{backoff::Random, identity::UserIdType};
 
 pub use answer::{Answer, Asked, Fact, Freshness, Refusal};
+pub use key::CacheKey;
+
+use answer::{Epoch, Times};
+use key::StoredKey;
+use packed::{Packed, Packer};
+use population::Population;
 
 /// The longest that a negative answer lives, however often it repeats.
 const LONGEST_NEGATIVE: Duration = Duration::from_hours(1);
 /// Room that is made at the start; the rest comes as it is needed.
 const FIRST_ENTRIES: usize = 1024;
+/// How far ahead of ours a clock may have been that wrote an answer.
+const CLOCK_SKEW: Duration = Duration::from_mins(1);
 
 /// How long answers live.
 #[derive(Clone, Copy, Debug)]
@@ -38,93 +50,186 @@ pub struct Ttls {
     /// Of the first answer that is not an ID: one minute becomes two when it repeats, then four, up
     /// to an hour.
     pub negative: Duration,
-}
-
-/// Everything that changes an answer but for the kind of ID.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct CacheKey {
-    /// Which directory: a number for its tenant, base URL and app together.
-    pub directory: u32,
-    /// Whether people who have left count.
-    pub include_resigned: bool,
-    /// Who.
-    pub identifier: Identifier,
+    /// How long past its TTL somebody who was found may be given when nobody can be asked.
+    pub serve_stale: Duration,
 }
 
 /// Up to three answers for each key, one for each kind of ID, each with a time of its own.
 pub struct Cache {
     entries: Entries,
+    population: Population,
     ttls: Ttls,
     random: Random,
+    epoch: Epoch,
+    /// Answers to calls that left before this are not kept: somebody has flushed since.
+    flushed_at: AtomicI64,
     /// An entry is read, changed and written back: one at a time.
     writing: Mutex<()>,
 }
 
-type Entries = quick_cache::sync::Cache<
-    CacheKey,
-    Arc<[Answer]>,
-    UnitWeighter,
-    std::hash::RandomState,
-    DefaultLifecycle<CacheKey, Arc<[Answer]>>,
->;
+type Entries =
+    quick_cache::sync::Cache<StoredKey, Packed, UnitWeighter, std::hash::RandomState, Population>;
+
+/// What is known under one key, at one moment.
+pub struct Known {
+    answers: Packed,
+    epoch: Epoch,
+    now: i64,
+    serve_stale: Duration,
+}
+
+/// An entry as a store keeps it.
+pub struct Snapshot {
+    /// For [`Cache::restore`], of this version or a later one: personal data.
+    pub bytes: Vec<u8>,
+    /// When nothing in it may be given any more.
+    pub useless_at: SystemTime,
+    /// Whether everything in it is somebody who was found.
+    pub is_all_found: bool,
+}
 
 impl Cache {
     /// An empty cache of at most so many entries.
     pub fn new(capacity: usize, ttls: Ttls, random: Random) -> Self {
         let most = u64::try_from(capacity.max(1)).unwrap_or(u64::MAX);
+        let population = Population::default();
         Self {
             entries: Entries::with(
                 FIRST_ENTRIES.min(capacity),
                 most,
                 UnitWeighter,
                 std::hash::RandomState::new(),
-                DefaultLifecycle::default(),
+                population.clone(),
             ),
+            population,
             ttls,
             random,
+            epoch: Epoch(Instant::now()),
+            flushed_at: AtomicI64::new(i64::MIN),
             writing: Mutex::new(()),
         }
     }
 
-    /// The answer of this kind, if there is one that may be given, and how fresh it is.
-    pub fn get(
-        &self,
-        key: &CacheKey,
-        kind: UserIdType,
-        now: Instant,
-    ) -> Option<(Answer, Freshness)> {
-        let answers = self.entries.get(key)?;
-        let answer = answers.iter().find(|answer| answer.kind == kind)?;
-        match answer.freshness(now) {
-            Freshness::Expired => None,
-            freshness => Some((answer.clone(), freshness)),
-        }
+    /// What is known under this key, old or new.
+    pub fn recall(&self, key: CacheKey<'_>, now: Instant) -> Option<Known> {
+        Some(Known {
+            answers: self.entries.get(&key)?,
+            epoch: self.epoch,
+            now: self.epoch.nanos(now),
+            serve_stale: self.ttls.serve_stale,
+        })
     }
 
-    /// Keeps an answer to a call that left at `departed`, unless a newer one is here.
-    pub fn insert(&self, key: CacheKey, kind: UserIdType, fact: Fact, asked: Asked) {
+    /// Keeps an answer to a call that left at `departed`, unless a newer one is here, or it left
+    /// before the last flush. Says whether it is kept.
+    pub fn insert(&self, key: CacheKey<'_>, kind: UserIdType, fact: &Fact, asked: Asked) -> bool {
+        let departed = self.epoch.nanos(asked.departed);
         self.change(key, |answers| {
-            let known = answers.iter().find(|answer| answer.kind == kind);
-            if known.is_some_and(|known| known.departed > asked.departed) {
+            let known = answers.piece(kind).map(|piece| (piece.times, piece.fact()));
+            let is_newer = known.as_ref().is_some_and(|(t, _)| t.departed > departed);
+            if is_newer || departed < self.flushed_at.load(Ordering::Relaxed) {
                 return None;
             }
-            let ttl = self.ttl(&fact, known, asked.departed);
-            let new = Answer::new(kind, fact, asked, ttl, (self.random)());
-            let others = answers.iter().filter(|answer| answer.kind != kind);
-            Some(others.cloned().chain([new]).collect())
+            let ttl = self.ttl(fact, known.as_ref(), departed);
+            let times = Times::new(self.epoch, asked, ttl, (self.random)());
+            let mut packer = Packer::default();
+            let others = answers.pieces().filter(|piece| piece.kind != kind);
+            others.for_each(|piece| packer.piece(piece));
+            packer.fact(kind, times, fact);
+            Some(packer.finish())
+        })
+    }
+
+    /// Puts off the refresh of an answer for which nobody could be asked; of one that is past its TTL
+    /// only if said so.
+    pub fn postpone(&self, key: CacheKey<'_>, kind: UserIdType, now: Instant, also_if_stale: bool) {
+        let now = self.epoch.nanos(now);
+        self.change(key, |answers| {
+            let mut packer = Packer::default();
+            for mut piece in answers.pieces() {
+                let is_meant = also_if_stale || now < piece.times.expires_at();
+                if piece.kind == kind && is_meant {
+                    piece.times.postpone(now);
+                }
+                packer.piece(piece);
+            }
+            Some(packer.finish()).filter(|_| !answers.0.is_empty())
         });
     }
 
-    /// Puts off the refresh of an answer for which nobody could be asked.
-    pub fn postpone(&self, key: CacheKey, kind: UserIdType, now: Instant) {
+    /// Forgets what is known under this key, or only that somebody is not there.
+    pub fn forget(&self, key: CacheKey<'_>, negative_only: bool, now: Instant) -> bool {
+        let _one = self.begin_flush(now);
+        let removed = self.entries.remove_if(&key, |answers| {
+            !negative_only || answers.pieces().any(|piece| !piece.is_found())
+        });
+        if let Some((key, _)) = &removed {
+            self.population.left(key);
+        }
+        removed.is_some()
+    }
+
+    /// Forgets everybody of one directory, or of all. Says how many entries that were.
+    pub fn forget_all(&self, directory: Option<u32>, negative_only: bool, now: Instant) -> usize {
+        let _one = self.begin_flush(now);
+        let before = self.entries.len();
+        self.entries.retain(|key, answers| {
+            let is_meant = directory.is_none() || key.directory() == directory;
+            let is_meant =
+                is_meant && (!negative_only || answers.pieces().any(|piece| !piece.is_found()));
+            if is_meant {
+                self.population.left(key);
+            }
+            !is_meant
+        });
+        before.saturating_sub(self.entries.len())
+    }
+
+    /// What is known under this key, to be kept for another run of the program.
+    pub fn snapshot(&self, key: CacheKey<'_>) -> Option<Snapshot> {
+        let answers = self.entries.peek(&key)?;
+        let useless_at = answers.pieces().map(|piece| {
+            let stale = if piece.is_found() {
+                self.ttls.serve_stale
+            } else {
+                Duration::ZERO
+            };
+            let asked_at = Duration::from_nanos(piece.times.asked_at);
+            asked_at + piece.times.ttl() + stale
+        });
+        Some(Snapshot {
+            useless_at: SystemTime::UNIX_EPOCH + useless_at.max()?,
+            is_all_found: answers.pieces().all(|piece| piece.is_found()),
+            bytes: [&[packed::VERSION], &*answers.0].concat(),
+        })
+    }
+
+    /// Takes over what an earlier run of the program knew, as far as nothing newer is known here. Its
+    /// age counts by the wall clock, the only one that the two have in common.
+    pub fn restore(&self, key: CacheKey<'_>, bytes: &[u8], now: Instant, wall: SystemTime) {
+        let Some((&packed::VERSION, bytes)) = bytes.split_first() else {
+            return;
+        };
+        let stored = Packed(bytes.into());
+        let latest = answer::since_1970(wall + CLOCK_SKEW);
+        let now_ns = self.epoch.nanos(now);
+        let wall = answer::since_1970(wall);
         self.change(key, |answers| {
-            let postponed = answers.iter().cloned().map(|mut answer| {
-                if answer.kind == kind {
-                    answer.postpone(now);
-                }
-                answer
+            let mut packer = Packer::default();
+            answers.pieces().for_each(|piece| packer.piece(piece));
+            let new = stored.pieces().filter(|piece| {
+                // A clock that was that wrong says nothing about ages.
+                piece.times.asked_at <= latest && answers.piece(piece.kind).is_none()
             });
-            (!answers.is_empty()).then(|| postponed.collect())
+            for mut piece in new {
+                let age = i64::try_from(wall.saturating_sub(piece.times.asked_at));
+                piece.times.departed = now_ns.saturating_sub(age.unwrap_or(i64::MAX));
+                if piece.times.departed >= self.flushed_at.load(Ordering::Relaxed) {
+                    packer.piece(piece);
+                }
+            }
+            let packed = packer.finish();
+            (packed.0.len() > answers.0.len()).then_some(packed)
         });
     }
 
@@ -133,21 +238,45 @@ impl Cache {
         self.entries.len()
     }
 
+    /// How many there are of one directory.
+    pub fn len_of(&self, directory: u32) -> usize {
+        self.population.of(directory)
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    fn change(&self, key: CacheKey, change: impl FnOnce(&[Answer]) -> Option<Arc<[Answer]>>) {
-        // Nothing is held by the lock itself: a panic under it leaves nothing half-done.
-        let _one = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let answers = self.entries.get(&key).unwrap_or_default();
-        if let Some(answers) = change(&answers) {
-            self.entries.insert(key, answers);
+    fn change(&self, key: CacheKey<'_>, change: impl FnOnce(&Packed) -> Option<Packed>) -> bool {
+        let _one = self.lock();
+        let known = self.entries.peek(&key);
+        let is_new = known.is_none();
+        let Some(answers) = change(&known.unwrap_or_default()) else {
+            return false;
+        };
+        let key = key.to_stored();
+        if is_new {
+            self.population.came(&key);
         }
+        self.entries.insert(key, answers);
+        true
     }
 
-    fn ttl(&self, fact: &Fact, known: Option<&Answer>, departed: Instant) -> Duration {
+    /// From now on no answer is kept to a call that has left already.
+    fn begin_flush(&self, now: Instant) -> MutexGuard<'_, ()> {
+        let lock = self.lock();
+        let now = self.epoch.nanos(now);
+        self.flushed_at.fetch_max(now, Ordering::Relaxed);
+        lock
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ()> {
+        // Nothing is held by the lock itself: a panic under it leaves nothing half-done.
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ttl(&self, fact: &Fact, known: Option<&(Times, Option<Fact>)>, departed: i64) -> Duration {
         if fact.is_found() {
             return self.ttls.found;
         }
@@ -155,11 +284,23 @@ impl Cache {
         let longest = LONGEST_NEGATIVE.max(first);
         match known {
             // Whoever asks again and again before its time does not make it live longer.
-            Some(known) if !known.fact.is_same_negative(fact) => first,
-            Some(known) if known.is_due(departed) => (known.ttl * 2).min(longest),
-            Some(known) => known.ttl,
-            None => first,
+            Some((times, Some(known))) if known.is_same_negative(fact) => {
+                if times.is_due(departed) {
+                    (times.ttl() * 2).min(longest)
+                } else {
+                    times.ttl()
+                }
+            }
+            _ => first,
         }
+    }
+}
+
+impl Known {
+    /// The answer of this kind, if there is one that may be given.
+    pub fn answer(&self, kind: UserIdType) -> Option<Answer<'_>> {
+        let piece = self.answers.piece(kind)?;
+        Answer::of(piece, self.epoch, self.now, self.serve_stale)
     }
 }
 

@@ -16,12 +16,13 @@ use crate::{
     batch::WhenFull,
     caller::CallerId,
     deadline::Deadline,
+    identity::Identifier,
     pb::identity::{
-        ResolveUserIdsRequest, ResolveUserIdsResponse, ResolveUserIdsStreamRequest,
+        self as pb, ResolveUserIdsRequest, ResolveUserIdsResponse, ResolveUserIdsStreamRequest,
         ResolveUserIdsStreamResponse,
         identity_service_server::{IdentityService, IdentityServiceServer},
     },
-    resolver::{Failure, Resolver},
+    resolver::{Failure, Resolution, Resolver, Terms},
     shutdown::Shutdown,
 };
 
@@ -46,9 +47,9 @@ pub struct Limits {
     pub max_in_flight_batches: usize,
 }
 
-/// On what terms a batch is resolved, beside what it says itself.
+/// How a batch came, beside what it says itself.
 #[derive(Clone, Copy, Debug)]
-struct Terms {
+struct Arrival {
     caller: CallerId,
     deadline: Deadline,
     when_full: WhenFull,
@@ -88,21 +89,106 @@ impl Identity {
     async fn resolve(
         &self,
         request: ResolveUserIdsRequest,
-        terms: Terms,
+        arrival: Arrival,
     ) -> Result<ResolveUserIdsResponse, Box<status::Rejection>> {
-        let tenant = self.resolver.name_of(&request.tenant).to_owned();
-        let parsed = convert::request(&request, self.limits.max_identifiers, terms)
-            .map_err(|rejection| Box::new(rejection.of_tenant(&tenant)))?;
-        let resolutions = self.resolver.resolve(parsed).await.map_err(|failure| {
-            Box::new(status::Rejection::about_tenant(failure).of_tenant(&tenant))
-        })?;
-        if let Some(failure) = convert::common_failure(&resolutions) {
-            tracing::info!(reason = ?failure.reason, tenant, "a request failed: {failure}");
-            let rejection = status::Rejection::from(failure.clone());
-            return Err(Box::new(rejection.of_tenant(&tenant)));
+        match self.recall(request, arrival)? {
+            Recalled::All(response) => Ok(response),
+            Recalled::Some(batch) => self.find_out(*batch).await,
         }
-        Ok(convert::response(request.identifiers, resolutions))
     }
+
+    /// Answers those who are known already, without waiting.
+    fn recall(
+        &self,
+        request: ResolveUserIdsRequest,
+        arrival: Arrival,
+    ) -> Result<Recalled, Box<status::Rejection>> {
+        let terms = convert::terms(&request, self.limits.max_identifiers, arrival)
+            .map_err(|rejection| self.about(&request.tenant, *rejection))?;
+        let session = self
+            .resolver
+            .begin(&request.tenant, &terms)
+            .map_err(|e| self.about(&request.tenant, status::Rejection::about_tenant(e)))?;
+        let mut resolutions = Vec::with_capacity(request.identifiers.len());
+        let mut unknown = Vec::new();
+        for identifier in request.identifiers {
+            let resolution = match convert::normal_form(&identifier) {
+                Err(invalid) => Some(Resolution::Invalid((&invalid).into())),
+                Ok(who) => {
+                    let answered = session.recall(&who);
+                    if answered.is_none() {
+                        unknown.push((resolutions.len(), who.into_identifier()));
+                    }
+                    answered.map(|answered| answered.resolution)
+                }
+            };
+            let mut message = pb::Resolution {
+                identifier: Some(identifier),
+                ..pb::Resolution::default()
+            };
+            if let Some(resolution) = resolution {
+                convert::fill(&mut message, resolution);
+            }
+            resolutions.push(message);
+        }
+        let response = ResolveUserIdsResponse { resolutions };
+        if unknown.is_empty() {
+            return Ok(Recalled::All(response));
+        }
+        Ok(Recalled::Some(Box::new(Batch {
+            tenant: request.tenant,
+            terms,
+            response,
+            unknown,
+        })))
+    }
+
+    /// Finds out about the others.
+    async fn find_out(
+        &self,
+        batch: Batch,
+    ) -> Result<ResolveUserIdsResponse, Box<status::Rejection>> {
+        let mut response = batch.response;
+        let session = self
+            .resolver
+            .begin(&batch.tenant, &batch.terms)
+            .map_err(|e| self.about(&batch.tenant, status::Rejection::about_tenant(e)))?;
+        let found_out = session.find_out(batch.unknown).await;
+        if found_out.len() == response.resolutions.len()
+            && let Some(failure) =
+                convert::common_failure(found_out.iter().map(|(_, answered)| &answered.resolution))
+        {
+            let tenant = self.resolver.name_of(&batch.tenant);
+            tracing::info!(reason = ?failure.reason, tenant, "a request failed: {failure}");
+            return Err(self.about(&batch.tenant, failure.clone().into()));
+        }
+        for (index, answered) in found_out {
+            if let Some(message) = response.resolutions.get_mut(index) {
+                convert::fill(message, answered.resolution);
+            }
+        }
+        Ok(response)
+    }
+
+    fn about(&self, tenant: &str, rejection: status::Rejection) -> Box<status::Rejection> {
+        Box::new(rejection.of_tenant(self.resolver.name_of(tenant)))
+    }
+}
+
+/// A batch of which those who are known are answered.
+enum Recalled {
+    /// Everybody.
+    All(ResolveUserIdsResponse),
+    /// Not everybody.
+    Some(Box<Batch>),
+}
+
+struct Batch {
+    tenant: String,
+    terms: Terms,
+    response: ResolveUserIdsResponse,
+    /// Whom nobody knows yet, each with their place in the response.
+    unknown: Vec<(usize, Identifier)>,
 }
 
 #[tonic::async_trait]
@@ -111,13 +197,13 @@ impl IdentityService for Identity {
         &self,
         request: Request<ResolveUserIdsRequest>,
     ) -> Result<Response<ResolveUserIdsResponse>, Status> {
-        let terms = Terms {
+        let arrival = Arrival {
             caller: caller(&request),
             deadline: deadline(&request).unwrap_or_else(|| Deadline::after(DEFAULT_DEADLINE)),
             when_full: WhenFull::Shed,
         };
         let response = self
-            .resolve(request.into_inner(), terms)
+            .resolve(request.into_inner(), arrival)
             .await
             .map_err(|rejection| Status::from(*rejection))?;
         let is_small = response.resolutions.len() < COMPRESS_FROM;

@@ -4,7 +4,7 @@
 pub mod email;
 pub mod mobile;
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 pub use email::Email;
 pub use mobile::Mobile;
@@ -26,6 +26,62 @@ impl Identifier {
         match self {
             Self::Email(email) => email.as_str(),
             Self::Mobile(mobile) => mobile.as_str(),
+        }
+    }
+}
+
+/// An identifier as it was written, in its normal form, if that is what it was written in: whoever is
+/// known already is answered without a copy. Never `Debug`: it is personal data.
+#[derive(Clone, PartialEq, Eq)]
+pub enum NormalForm<'a> {
+    /// Of an e-mail address.
+    Email(Cow<'a, str>),
+    /// Of a mobile number.
+    Mobile(Cow<'a, str>),
+}
+
+impl<'a> NormalForm<'a> {
+    /// Parses and normalises an e-mail address, as [`Email::parse`] does.
+    ///
+    /// # Errors
+    /// Says what is expected.
+    pub fn email(text: &'a str) -> Result<Self, InvalidIdentifier> {
+        email::normalise(text)
+            .map(Self::Email)
+            .map_err(InvalidIdentifier::Email)
+    }
+
+    /// Parses and normalises a mobile number, as [`Mobile::parse`] does.
+    ///
+    /// # Errors
+    /// Says what is expected.
+    pub fn mobile(text: &'a str) -> Result<Self, InvalidIdentifier> {
+        mobile::normalise(text)
+            .map(Self::Mobile)
+            .map_err(InvalidIdentifier::Mobile)
+    }
+
+    /// The text: personal data.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Email(text) | Self::Mobile(text) => text,
+        }
+    }
+
+    /// To be kept and shared.
+    pub fn into_identifier(self) -> Identifier {
+        match self {
+            Self::Email(text) => Identifier::Email(Email::of_normal_form(&text)),
+            Self::Mobile(text) => Identifier::Mobile(Mobile::of_normal_form(&text)),
+        }
+    }
+}
+
+impl<'a> From<&'a Identifier> for NormalForm<'a> {
+    fn from(identifier: &'a Identifier) -> Self {
+        match identifier {
+            Identifier::Email(email) => Self::Email(email.as_str().into()),
+            Identifier::Mobile(mobile) => Self::Mobile(mobile.as_str().into()),
         }
     }
 }

@@ -1,6 +1,6 @@
-//! One request's way, read from top to bottom: who is asked for, once each; what is known already;
-//! one flight for each that is not, shared with everybody who asks for the same; what the rows mean;
-//! one resolution per identifier, in order.
+//! One request's way, read from top to bottom: what is known already is answered at once, without
+//! waiting and without a copy; for the rest one flight for each, shared with everybody who asks for
+//! the same; what the rows mean; one resolution per identifier, in order.
 //!
 //! Knows no wire: neither gRPC above nor Feishu below. `grpc` calls it.
 
@@ -8,26 +8,34 @@ mod assemble;
 pub mod failure;
 mod flight;
 mod judge;
+mod outdated;
+mod recall;
+mod resolution;
 mod tenant;
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use futures_util::{FutureExt as _, future::BoxFuture};
+use tokio::time::Instant;
 
 use crate::{
     batch::{Class, WhenFull, Wish},
     caller::CallerId,
     deadline::Deadline,
-    identity::{Identifier, InvalidIdentifier, Person, PersonStatus, UserIdType},
+    identity::{Identifier, InvalidIdentifier, NormalForm, UserIdType},
 };
 
 pub use failure::{Failure, Reason};
+pub use resolution::{Answered, Ids, Resolution, Resolved, Source};
 pub use tenant::Tenant;
 
 /// A request of up to so many identifiers is interactive, a larger one is bulk.
 const INTERACTIVE_UP_TO: usize = 10;
+/// How long a caller waits for a fresh answer when there is a stale one. RFC 8767 §5, "client response
+/// timer".
+const PATIENCE: Duration = Duration::from_millis(1800);
+/// What is left of a deadline at least when a stale answer goes out: so much, or a tenth of it.
+const LEAST_LEFT: Duration = Duration::from_millis(20);
 
 /// Resolves people of every configured tenant.
 pub struct Resolver {
@@ -35,19 +43,18 @@ pub struct Resolver {
     default: Option<String>,
 }
 
-/// What to resolve.
-pub struct ResolveRequest {
-    /// The tenant's name; empty means the default one.
-    pub tenant: String,
+/// What to resolve for everybody in a request, and on what terms.
+#[derive(Clone, Debug)]
+pub struct Terms {
     /// The kinds of ID wanted; none means the user ID.
-    pub user_id_types: Vec<UserIdType>,
-    /// Whom: what could not be parsed is answered as invalid.
-    pub identifiers: Vec<Result<Identifier, InvalidIdentifier>>,
+    pub user_id_types: Kinds,
     /// Also people who have left.
     pub include_resigned: bool,
     /// The oldest answer accepted, counted from when its call left; none: as the TTL has it. Zero: of
     /// a call that leaves from now on.
     pub max_age: Option<Duration>,
+    /// How many identifiers there are.
+    pub identifiers: usize,
     /// Who asks.
     pub caller: CallerId,
     /// When the caller stops waiting.
@@ -56,40 +63,16 @@ pub struct ResolveRequest {
     pub when_full: WhenFull,
 }
 
-/// What became of one identifier.
-#[derive(Clone, Debug)]
-pub enum Resolution {
-    /// One person.
-    Resolved(Resolved),
-    /// Nobody, or nobody whom the app may see.
-    NotFound {
-        /// When the call left.
-        asked_at: SystemTime,
-    },
-    /// Several people.
-    Ambiguous {
-        /// Everybody, each with the kind of their ID.
-        candidates: Vec<(UserIdType, Person)>,
-        /// When the call left.
-        asked_at: SystemTime,
-    },
-    /// Malformed, or refused by the directory.
-    Invalid(Failure),
-    /// No answer could be had.
-    Failed(Failure),
-}
+/// Kinds of ID, each once, in the order of the API.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kinds([bool; 3]);
 
-/// One person's IDs.
-#[derive(Clone)]
-pub struct Resolved {
-    /// The IDs, by kind.
-    pub ids: BTreeMap<UserIdType, String>,
-    /// What the directory says of the account.
-    pub status: Option<PersonStatus>,
-    /// When the call left; with several kinds, the oldest.
-    pub asked_at: SystemTime,
-    /// Why a kind that was asked for is missing.
-    pub missing: Option<Failure>,
+/// One request under way: first whom it asks for is recalled, one by one; then who was not known is
+/// found out, together.
+pub struct Session<'a> {
+    tenant: &'a Tenant,
+    ask: tenant::Ask,
+    kinds: Kinds,
 }
 
 impl Resolver {
@@ -98,28 +81,56 @@ impl Resolver {
         Self { tenants, default }
     }
 
+    /// Begins a request.
+    ///
+    /// # Errors
+    /// Only for a request that names no tenant there is. Whether a request all of whose items
+    /// failed is an error is for the caller to say.
+    pub fn begin(&self, tenant: &str, terms: &Terms) -> Result<Session<'_>, Failure> {
+        Ok(Session {
+            tenant: self.tenant(tenant)?,
+            ask: terms.ask(),
+            kinds: terms.user_id_types.or_user_id(),
+        })
+    }
+
     /// Resolves: one resolution per identifier, in order, by the deadline.
     ///
     /// Cancel-safe: nobody else is cancelled, and what only this request wanted is not asked for.
     ///
     /// # Errors
-    /// Only for a request that names no tenant there is. Whether a request all of whose items
-    /// failed is an error is for the caller to say.
-    pub async fn resolve(&self, request: ResolveRequest) -> Result<Vec<Resolution>, Failure> {
-        let tenant = self.tenant(&request.tenant)?;
-        let mut kinds = request.user_id_types.clone();
-        if kinds.is_empty() {
-            kinds.push(UserIdType::UserId);
+    /// As [`Resolver::begin`].
+    pub async fn resolve(
+        &self,
+        tenant: &str,
+        terms: &Terms,
+        identifiers: &[Result<Identifier, InvalidIdentifier>],
+    ) -> Result<Vec<Resolution>, Failure> {
+        let session = self.begin(tenant, terms)?;
+        let mut answers = Vec::with_capacity(identifiers.len());
+        let mut unknown = Vec::new();
+        for (index, identifier) in identifiers.iter().enumerate() {
+            answers.push(match identifier {
+                Err(invalid) => Some(Resolution::Invalid(invalid.into())),
+                Ok(who) => session
+                    .recall(&who.into())
+                    .map(|a| a.resolution)
+                    .or_else(|| {
+                        unknown.push((index, who.clone()));
+                        None
+                    }),
+            });
         }
-        kinds.sort_unstable();
-        kinds.dedup();
-        let people = once_each(&request.identifiers);
-        let judged = tenant.judge(&people, &kinds, request.ask()).await;
-        let resolve = |identifier: &Result<Identifier, InvalidIdentifier>| match identifier {
-            Ok(key) => assemble::resolution(key, &judged),
-            Err(invalid) => Resolution::Invalid(invalid.into()),
-        };
-        Ok(request.identifiers.iter().map(resolve).collect())
+        for (index, found_out) in session.find_out(unknown).await {
+            if let Some(answer) = answers.get_mut(index) {
+                *answer = Some(found_out.resolution);
+            }
+        }
+        let unanswered = || Resolution::Failed(Failure::unanswered());
+        Ok(answers
+            .into_iter()
+            .map(|answer| answer.unwrap_or_else(unanswered))
+            .collect())
     }
 
     /// The name of the tenant meant: the default one's for an empty name, if there is one.
@@ -130,7 +141,7 @@ impl Resolver {
         }
     }
 
-    fn tenant(&self, name: &str) -> Result<&Arc<Tenant>, Failure> {
+    fn tenant(&self, name: &str) -> Result<&Tenant, Failure> {
         let name = self.name_of(name);
         if name.is_empty() {
             return Err(Failure::new(
@@ -138,54 +149,126 @@ impl Resolver {
                 "several tenants are configured and none is the default: set tenant",
             ));
         }
-        self.tenants.get(name).ok_or_else(|| {
-            Failure::new(
-                Reason::TenantNotFound,
-                "no tenant of this name is configured",
-            )
-        })
+        self.tenants
+            .get(name)
+            .map(|tenant| &**tenant)
+            .ok_or_else(|| {
+                Failure::new(
+                    Reason::TenantNotFound,
+                    "no tenant of this name is configured",
+                )
+            })
     }
 }
 
-impl ResolveRequest {
+impl Session<'_> {
+    /// What is known of them already, if that is a whole answer. Never waits.
+    pub fn recall(&self, who: &NormalForm<'_>) -> Option<Answered> {
+        self.tenant.recall(who, self.kinds, &self.ask)
+    }
+
+    /// Finds out about those who could not be recalled. Gives back their numbers, each with its
+    /// answer, in the order in which they came.
+    ///
+    /// Cancel-safe, as [`Resolver::resolve`] is.
+    pub fn find_out<T: Send>(
+        &self,
+        unknown: Vec<(T, Identifier)>,
+    ) -> BoxFuture<'_, Vec<(T, Answered)>>
+    where
+        T: 'static,
+    {
+        // In a box of its own: who is known already does not carry its weight.
+        async move {
+            if unknown.is_empty() {
+                return Vec::new();
+            }
+            let (people, asked): (Vec<_>, Vec<_>) = once_each(unknown);
+            let kinds: Vec<_> = self.kinds.iter().collect();
+            let judged = self.tenant.judge(&people, &kinds, &self.ask).await;
+            let answered = |(number, index)| (number, assemble::answered(index, &judged));
+            asked.into_iter().map(answered).collect()
+        }
+        .boxed()
+    }
+}
+
+impl Terms {
     fn ask(&self) -> tenant::Ask {
-        let class = match self.identifiers.len() {
+        let class = match self.identifiers {
             0..=INTERACTIVE_UP_TO => Class::Interactive,
             _ => Class::Bulk,
         };
+        let now = Instant::now();
+        let left = self.deadline.instant().saturating_duration_since(now);
+        let patience = left.saturating_sub(LEAST_LEFT.max(left / 10)).min(PATIENCE);
         tenant::Ask {
+            now,
             include_resigned: self.include_resigned,
-            max_age: self.max_age,
+            // None: so old that nothing is older.
+            not_before: self.max_age.and_then(|age| now.checked_sub(age)),
+            patience: now + patience,
             wish: Wish {
                 // An answer needs a moment to reach the caller in time.
                 deadline: self.deadline.with_margin().instant(),
                 class,
                 caller: self.caller,
-                alone: self.identifiers.len() == 1 && self.user_id_types.len() <= 1,
+                alone: self.identifiers == 1 && self.user_id_types.iter().count() <= 1,
             },
             when_full: self.when_full,
         }
     }
 }
 
-/// The same person asked for twice is asked about once. In the order of the request, so that its
-/// first are the first to be asked about.
-fn once_each(identifiers: &[Result<Identifier, InvalidIdentifier>]) -> Vec<&Identifier> {
-    let mut seen = HashSet::new();
-    let valid = identifiers.iter().flatten();
-    valid
-        .filter(|identifier| seen.insert(*identifier))
-        .collect()
+impl Kinds {
+    /// Adds one.
+    pub fn add(&mut self, kind: UserIdType) {
+        let Self([user, open, union]) = self;
+        *match kind {
+            UserIdType::UserId => user,
+            UserIdType::OpenId => open,
+            UserIdType::UnionId => union,
+        } = true;
+    }
+
+    /// Those that are in.
+    pub fn iter(self) -> impl Iterator<Item = UserIdType> {
+        let all = [UserIdType::UserId, UserIdType::OpenId, UserIdType::UnionId];
+        all.into_iter()
+            .zip(self.0)
+            .filter_map(|(kind, is_in)| is_in.then_some(kind))
+    }
+
+    fn or_user_id(mut self) -> Self {
+        if self == Self::default() {
+            self.add(UserIdType::UserId);
+        }
+        self
+    }
 }
 
-impl std::fmt::Debug for Resolved {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Resolved")
-            .field("kinds", &self.ids.keys())
-            .field("status", &self.status)
-            .field("missing", &self.missing)
-            .finish_non_exhaustive()
+impl FromIterator<UserIdType> for Kinds {
+    fn from_iter<I: IntoIterator<Item = UserIdType>>(kinds: I) -> Self {
+        let mut all = Self::default();
+        kinds.into_iter().for_each(|kind| all.add(kind));
+        all
     }
+}
+
+/// The same person asked for twice is asked about once. In the order of the request, so that its
+/// first are the first to be asked about. Says of everybody who came where among those they are.
+fn once_each<T>(unknown: Vec<(T, Identifier)>) -> (Vec<Identifier>, Vec<(T, usize)>) {
+    let mut indices = std::collections::HashMap::with_capacity(unknown.len());
+    let mut people = Vec::with_capacity(unknown.len());
+    let mut asked = Vec::with_capacity(unknown.len());
+    for (number, identifier) in unknown {
+        let index = *indices.entry(identifier.clone()).or_insert_with(|| {
+            people.push(identifier);
+            people.len() - 1
+        });
+        asked.push((number, index));
+    }
+    (people, asked)
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ use tokio::time::Instant;
 
 use crate::directory::{Advice, DirectoryError, SharedFailure};
 
+use super::standing::Published;
+
 /// Failures in a row after which nobody asks any more.
 const FAILURES: u32 = 5;
 /// Between probes while the trouble may pass by itself.
@@ -79,6 +81,15 @@ impl Breaker {
             State::Closed { .. } => Some(None),
             State::Open(open) => Some(Some(open.probe_at)),
             State::Probing(_) => None,
+        }
+    }
+
+    /// Says the same to those who do not hold the queue's lock.
+    pub(super) fn publish(&self, standing: &Published) {
+        match &self.state {
+            State::Closed { .. } => standing.asking(),
+            State::Open(open) => standing.resting(Some(open.probe_at), &open.error),
+            State::Probing(open) => standing.resting(None, &open.error),
         }
     }
 

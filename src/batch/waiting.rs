@@ -24,6 +24,7 @@ use super::{
     interest::Class,
     key::{Key, Part},
     lanes::{KeyId, Lanes},
+    standing::Published,
 };
 
 /// How long the first key of a call waits for others, so that a burst shares a call. The timer counts
@@ -42,6 +43,7 @@ pub(super) enum Visit {
 
 pub(super) struct Waiting {
     breaker: Breaker,
+    standing: Arc<Published>,
     keys: HashMap<KeyId, Key>,
     /// At most one for each of three kinds of ID, with and without the resigned.
     scopes: Vec<Scope>,
@@ -82,10 +84,11 @@ impl Scope {
 }
 
 impl Waiting {
-    pub(super) fn new(now: Instant) -> (Self, watch::Receiver<Load>) {
+    pub(super) fn new(standing: Arc<Published>, now: Instant) -> (Self, watch::Receiver<Load>) {
         let (load, demand) = watch::channel(Load::default());
         let waiting = Self {
             breaker: Breaker::default(),
+            standing,
             keys: HashMap::new(),
             scopes: Vec::new(),
             delayed: BTreeSet::new(),
@@ -320,8 +323,9 @@ impl Waiting {
         })
     }
 
-    /// Tells whoever gives out permits what waits.
+    /// Tells whoever gives out permits what waits, and those who ask whether to.
     fn tell_load(&self, now: Instant) {
+        self.breaker.publish(&self.standing);
         let load = self.current_load(now);
         self.load.send_if_modified(|known| {
             let changed = *known != load;

@@ -4,7 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use crate::identity::{Person, UserIdType};
+use crate::identity::{Person, PersonStatus, UserIdType};
+
+use super::packed::Piece;
 
 /// Where in its TTL an answer becomes due for refresh: drawn between the two, so that what was asked
 /// together is not refreshed together, and early enough in the last tenth that somebody who reads it
@@ -16,6 +18,9 @@ const URGENT: f64 = 0.02;
 const LEAST_URGENT: Duration = Duration::from_millis(200);
 /// After a refresh that failed, the part of the TTL before the next.
 const POSTPONED: f64 = 0.01;
+/// The same for an answer that has expired: nobody who is given it waits for another one meanwhile.
+/// RFC 8767 §5, "failure recheck timer".
+const RECHECK: Duration = Duration::from_secs(30);
 
 /// What the directory says of somebody, for one kind of ID.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +44,7 @@ pub struct Refusal {
     pub log_id: Option<String>,
 }
 
-/// How old an answer is.
+/// How old an answer is that may be given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
     /// To be given.
@@ -48,9 +53,14 @@ pub enum Freshness {
     RefreshDue {
         /// When the refresh is worth a call of its own.
         urgent_at: Instant,
+        /// When it expires.
+        expires_at: Instant,
     },
-    /// Not to be given.
-    Expired,
+    /// Past its TTL: to be given only if the directory cannot be asked in time.
+    Stale {
+        /// Whether it is worth asking: not just after that has failed.
+        may_ask: bool,
+    },
 }
 
 /// When a call left: by the clock that measures, and by the one that people read.
@@ -62,21 +72,29 @@ pub struct Asked {
     pub at: SystemTime,
 }
 
-/// One answer.
-#[derive(Clone, Debug)]
-pub struct Answer {
-    /// The kind of ID that it is about.
-    pub kind: UserIdType,
-    /// What it says.
-    pub fact: Fact,
-    /// When its call left, for people.
-    pub asked_at: SystemTime,
-    /// When its call left, for measuring its age.
-    pub departed: Instant,
-    /// When it expires.
-    pub expires_at: Instant,
-    pub(super) ttl: Duration,
-    due_at: Instant,
+/// The clock of all answers: nanoseconds since the memory was made, negative before that.
+#[derive(Clone, Copy)]
+pub(super) struct Epoch(pub(super) Instant);
+
+/// An answer's times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Times {
+    /// When its call left, by [`Epoch`].
+    pub(super) departed: i64,
+    /// The same for people: nanoseconds since 1970.
+    pub(super) asked_at: u64,
+    pub(super) ttl_ms: u32,
+    /// When a refresh is due, counted from when the call left.
+    pub(super) due_ms: u32,
+}
+
+/// An answer that may be given, as it lies in memory.
+#[derive(Clone, Copy)]
+pub struct Answer<'a> {
+    pub(super) piece: Piece<'a>,
+    pub(super) epoch: Epoch,
+    /// How old it is.
+    pub freshness: Freshness,
 }
 
 impl Fact {
@@ -90,50 +108,160 @@ impl Fact {
     }
 }
 
-impl Answer {
-    pub(super) fn new(
-        kind: UserIdType,
-        fact: Fact,
-        asked: Asked,
-        ttl: Duration,
-        random: f64,
-    ) -> Self {
+impl Epoch {
+    pub(super) fn nanos(self, at: Instant) -> i64 {
+        let nanos = |duration: Duration| i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX);
+        match at.checked_duration_since(self.0) {
+            Some(after) => nanos(after),
+            None => -nanos(self.0.saturating_duration_since(at)),
+        }
+    }
+
+    pub(super) fn instant(self, nanos: i64) -> Instant {
+        let distance = Duration::from_nanos(nanos.unsigned_abs());
+        let at = if nanos < 0 {
+            self.0.checked_sub(distance)
+        } else {
+            self.0.checked_add(distance)
+        };
+        // Not on any clock that there is: hundreds of years away.
+        at.unwrap_or(self.0)
+    }
+}
+
+impl Times {
+    pub(super) fn new(epoch: Epoch, asked: Asked, ttl: Duration, random: f64) -> Self {
         let due = DUE.0 + (DUE.1 - DUE.0) * random.clamp(0.0, 1.0);
         Self {
-            kind,
-            fact,
-            asked_at: asked.at,
-            departed: asked.departed,
-            expires_at: asked.departed + ttl,
-            ttl,
-            due_at: asked.departed + ttl.mul_f64(due),
+            departed: epoch.nanos(asked.departed),
+            asked_at: since_1970(asked.at),
+            ttl_ms: millis(ttl),
+            due_ms: millis(ttl.mul_f64(due)),
         }
     }
 
-    /// Whether it may be given now.
-    pub fn freshness(&self, now: Instant) -> Freshness {
-        if self.expires_at <= now {
-            Freshness::Expired
-        } else if self.is_due(now) {
-            Freshness::RefreshDue {
-                urgent_at: self.urgent_at(),
+    pub(super) fn ttl(self) -> Duration {
+        Duration::from_millis(self.ttl_ms.into())
+    }
+
+    pub(super) fn is_due(self, now: i64) -> bool {
+        self.after(self.due_ms) <= now
+    }
+
+    pub(super) fn expires_at(self) -> i64 {
+        self.after(self.ttl_ms)
+    }
+
+    /// Puts off the next refresh, since one has failed: not past its end, and from there on by the
+    /// pause between attempts in an outage.
+    pub(super) fn postpone(&mut self, now: i64) {
+        let left = self.expires_at().saturating_sub(now);
+        let pause = if left <= 0 {
+            nanos(RECHECK)
+        } else {
+            nanos(self.ttl().mul_f64(POSTPONED)).min(left)
+        };
+        let since = now.saturating_add(pause).saturating_sub(self.departed);
+        let due_ms = u32::try_from(since / 1_000_000).unwrap_or(u32::MAX);
+        self.due_ms = self.due_ms.max(due_ms);
+    }
+
+    fn urgent_at(self) -> i64 {
+        let before = self.ttl().mul_f64(URGENT).max(LEAST_URGENT);
+        let urgent_at = self.expires_at().saturating_sub(nanos(before));
+        urgent_at.max(self.after(self.due_ms))
+    }
+
+    fn after(self, millis: u32) -> i64 {
+        self.departed
+            .saturating_add(i64::from(millis).saturating_mul(1_000_000))
+    }
+}
+
+impl<'a> Answer<'a> {
+    /// The answer in this piece, unless it is too old to be given at all.
+    pub(super) fn of(
+        piece: Piece<'a>,
+        epoch: Epoch,
+        now: i64,
+        serve_stale: Duration,
+    ) -> Option<Self> {
+        let times = piece.times;
+        let expires_at = times.expires_at();
+        let freshness = if now < expires_at {
+            if times.is_due(now) {
+                Freshness::RefreshDue {
+                    urgent_at: epoch.instant(times.urgent_at()),
+                    expires_at: epoch.instant(expires_at),
+                }
+            } else {
+                Freshness::Fresh
+            }
+        } else if piece.is_found() && now < expires_at.saturating_add(nanos(serve_stale)) {
+            Freshness::Stale {
+                may_ask: times.is_due(now),
             }
         } else {
-            Freshness::Fresh
+            return None;
+        };
+        Some(Self {
+            piece,
+            epoch,
+            freshness,
+        })
+    }
+
+    /// The kind of ID that it is about.
+    pub fn kind(&self) -> UserIdType {
+        self.piece.kind
+    }
+
+    /// Whether it is past its TTL.
+    pub fn is_stale(&self) -> bool {
+        matches!(self.freshness, Freshness::Stale { .. })
+    }
+
+    /// The ID, and what is said of the account, if somebody was found.
+    pub fn found(&self) -> Option<(&'a str, Option<PersonStatus>)> {
+        self.piece.found()
+    }
+
+    /// What it says.
+    pub fn fact(&self) -> Option<Fact> {
+        self.piece.fact()
+    }
+
+    /// When its call left, for measuring its age.
+    pub fn departed(&self) -> Instant {
+        self.epoch.instant(self.piece.times.departed)
+    }
+
+    /// When its call left.
+    pub fn asked(&self) -> Asked {
+        Asked {
+            departed: self.departed(),
+            at: self.asked_at(),
         }
     }
 
-    pub(super) fn is_due(&self, now: Instant) -> bool {
-        self.due_at <= now
+    /// When its call left, for people.
+    pub fn asked_at(&self) -> SystemTime {
+        let since = Duration::from_nanos(self.piece.times.asked_at);
+        SystemTime::UNIX_EPOCH
+            .checked_add(since)
+            .unwrap_or(SystemTime::UNIX_EPOCH)
     }
+}
 
-    pub(super) fn postpone(&mut self, now: Instant) {
-        self.due_at = self.due_at.max(now + self.ttl.mul_f64(POSTPONED));
-    }
+pub(super) fn since_1970(at: SystemTime) -> u64 {
+    let since = at.duration_since(SystemTime::UNIX_EPOCH);
+    u64::try_from(since.unwrap_or_default().as_nanos()).unwrap_or(u64::MAX)
+}
 
-    fn urgent_at(&self) -> Instant {
-        let before = self.ttl.mul_f64(URGENT).max(LEAST_URGENT);
-        let urgent_at = self.expires_at.checked_sub(before);
-        urgent_at.map_or(self.due_at, |at| at.max(self.due_at))
-    }
+fn millis(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
+}
+
+pub(super) fn nanos(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }

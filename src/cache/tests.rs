@@ -1,28 +1,30 @@
 //! How long answers live; time is an argument.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use std::time::SystemTime;
 
 use super::*;
-use crate::identity::{Email, Person};
+use crate::identity::Person;
 
 const TTL: Duration = Duration::from_secs(1000);
 const NEGATIVE: Duration = Duration::from_mins(1);
+const STALE: Duration = Duration::from_secs(500);
 const KIND: UserIdType = UserIdType::UserId;
 
 fn cache() -> Cache {
     let ttls = Ttls {
         found: TTL,
         negative: NEGATIVE,
+        serve_stale: STALE,
     };
     Cache::new(1000, ttls, || 1.0)
 }
 
-fn key(name: &str) -> CacheKey {
+fn key(name: &str) -> CacheKey<'_> {
     CacheKey {
         directory: 0,
         include_resigned: false,
-        identifier: Identifier::Email(Email::parse(&format!("{name}@x.example")).unwrap()),
+        identifier: name,
     }
 }
 
@@ -40,44 +42,58 @@ fn asked(departed: Instant) -> Asked {
     }
 }
 
-fn fact(cache: &Cache, key: &CacheKey, kind: UserIdType, now: Instant) -> Option<Fact> {
-    cache.get(key, kind, now).map(|(answer, _)| answer.fact)
+fn freshness_at(
+    cache: &Cache,
+    key: CacheKey<'_>,
+    kind: UserIdType,
+    now: Instant,
+) -> Option<Freshness> {
+    let known = cache.recall(key, now)?;
+    Some(known.answer(kind)?.freshness)
+}
+
+/// What is given, if it is within its TTL.
+fn fact(cache: &Cache, key: CacheKey<'_>, kind: UserIdType, now: Instant) -> Option<Fact> {
+    let known = cache.recall(key, now)?;
+    let answer = known.answer(kind).filter(|answer| !answer.is_stale())?;
+    answer.fact()
 }
 
 /// How long the answer is given from when its call left.
-fn life(cache: &Cache, key: &CacheKey, departed: Instant) -> u64 {
-    let gives = |seconds: &u64| {
+fn life(cache: &Cache, key: CacheKey<'_>, departed: Instant) -> u64 {
+    let is_over = |seconds: &u64| {
         let now = departed + Duration::from_secs(*seconds);
-        cache.get(key, KIND, now).is_none()
+        fact(cache, key, KIND, now).is_none()
     };
-    (0..10_000).find(gives).unwrap()
+    (0..10_000).find(is_over).unwrap()
 }
 
 #[test]
 fn an_answer_expires_exactly_at_its_ttl_from_when_the_call_left() {
     let (cache, start) = (cache(), Instant::now());
-    cache.insert(key("a"), KIND, found("1"), asked(start));
+    cache.insert(key("a"), KIND, &found("1"), asked(start));
     let just_before = start + TTL - Duration::from_nanos(1);
-    assert_eq!(fact(&cache, &key("a"), KIND, just_before), Some(found("1")));
-    assert_eq!(fact(&cache, &key("a"), KIND, start + TTL), None);
+    assert_eq!(fact(&cache, key("a"), KIND, just_before), Some(found("1")));
+    assert_eq!(fact(&cache, key("a"), KIND, start + TTL), None);
 }
 
 #[test]
 fn a_refresh_is_due_in_the_last_tenth_and_urgent_near_the_end() {
     let (cache, start) = (cache(), Instant::now());
-    cache.insert(key("a"), KIND, found("1"), asked(start));
+    cache.insert(key("a"), KIND, &found("1"), asked(start));
     let freshness = |thousandths: u32| {
         let now = start + TTL * thousandths / 1000;
-        cache.get(&key("a"), KIND, now).unwrap().1
+        freshness_at(&cache, key("a"), KIND, now).unwrap()
     };
     let due = Freshness::RefreshDue {
         urgent_at: start + TTL * 98 / 100,
+        expires_at: start + TTL,
     };
     assert_eq!(freshness(899), Freshness::Fresh);
     // Drawn between 0.90 and 0.97; this cache always draws the latest.
     assert_eq!(freshness(969), Freshness::Fresh);
     assert_eq!(freshness(971), due);
-    cache.postpone(key("a"), KIND, start + TTL * 971 / 1000);
+    cache.postpone(key("a"), KIND, start + TTL * 971 / 1000, true);
     assert_eq!(
         freshness(980),
         Freshness::Fresh,
@@ -91,16 +107,16 @@ fn not_found_lives_for_the_negative_ttl_which_doubles_when_it_repeats() {
     let (cache, mut now) = (cache(), Instant::now());
     let mut lives = Vec::new();
     for _ in 0..8 {
-        cache.insert(key("a"), KIND, Fact::NotFound, asked(now));
-        let life = life(&cache, &key("a"), now);
+        cache.insert(key("a"), KIND, &Fact::NotFound, asked(now));
+        let life = life(&cache, key("a"), now);
         lives.push(life);
         now += Duration::from_secs(life);
     }
     assert_eq!(lives, [60, 120, 240, 480, 960, 1920, 3600, 3600]);
-    cache.insert(key("a"), KIND, found("1"), asked(now));
-    assert_eq!(life(&cache, &key("a"), now), 1000);
-    cache.insert(key("a"), KIND, Fact::NotFound, asked(now + TTL));
-    assert_eq!(life(&cache, &key("a"), now + TTL), 60, "it begins anew");
+    cache.insert(key("a"), KIND, &found("1"), asked(now));
+    assert_eq!(life(&cache, key("a"), now), 1000);
+    cache.insert(key("a"), KIND, &Fact::NotFound, asked(now + TTL));
+    assert_eq!(life(&cache, key("a"), now + TTL), 60, "it begins anew");
 }
 
 #[test]
@@ -108,8 +124,8 @@ fn asking_again_before_its_time_does_not_make_not_found_live_longer() {
     let (cache, start) = (cache(), Instant::now());
     for second in 0..10 {
         let now = start + Duration::from_secs(second);
-        cache.insert(key("a"), KIND, Fact::NotFound, asked(now));
-        assert_eq!(life(&cache, &key("a"), now), 60);
+        cache.insert(key("a"), KIND, &Fact::NotFound, asked(now));
+        assert_eq!(life(&cache, key("a"), now), 60);
     }
 }
 
@@ -121,15 +137,15 @@ fn refused_and_ambiguous_live_for_the_negative_ttl() {
         log_id: None,
     };
     for fact in [Fact::Refused(refusal), Fact::Ambiguous(Vec::new())] {
-        cache.insert(key("a"), KIND, fact, asked(now));
-        assert_eq!(life(&cache, &key("a"), now), 60);
+        cache.insert(key("a"), KIND, &fact, asked(now));
+        assert_eq!(life(&cache, key("a"), now), 60);
     }
 }
 
 #[test]
 fn everything_that_changes_an_answer_is_in_its_key() {
     let (cache, now) = (cache(), Instant::now());
-    cache.insert(key("a"), KIND, found("1"), asked(now));
+    cache.insert(key("a"), KIND, &found("1"), asked(now));
     let other_directory = CacheKey {
         directory: 1,
         ..key("a")
@@ -139,9 +155,9 @@ fn everything_that_changes_an_answer_is_in_its_key() {
         ..key("a")
     };
     for other in [other_directory, resigned, key("b")] {
-        assert_eq!(fact(&cache, &other, KIND, now), None);
+        assert_eq!(fact(&cache, other, KIND, now), None);
     }
-    assert_eq!(fact(&cache, &key("a"), UserIdType::OpenId, now), None);
+    assert_eq!(fact(&cache, key("a"), UserIdType::OpenId, now), None);
 }
 
 #[test]
@@ -152,16 +168,16 @@ fn three_kinds_of_id_each_have_a_time_of_their_own() {
         cache.insert(
             key("a"),
             kind,
-            found(kind.as_str()),
+            &found(kind.as_str()),
             asked(start + TTL / 4 * n),
         );
     }
     assert_eq!(cache.len(), 1);
     let now = start + TTL;
-    assert_eq!(fact(&cache, &key("a"), kinds[0], now), None);
+    assert_eq!(fact(&cache, key("a"), kinds[0], now), None);
     for kind in &kinds[1..] {
         assert_eq!(
-            fact(&cache, &key("a"), *kind, now),
+            fact(&cache, key("a"), *kind, now),
             Some(found(kind.as_str()))
         );
     }
@@ -170,10 +186,10 @@ fn three_kinds_of_id_each_have_a_time_of_their_own() {
 #[test]
 fn an_answer_that_lands_late_does_not_replace_a_newer_one() {
     let (cache, now) = (cache(), Instant::now());
-    cache.insert(key("a"), KIND, found("new"), asked(now + NEGATIVE));
-    cache.insert(key("a"), KIND, found("old"), asked(now));
+    cache.insert(key("a"), KIND, &found("new"), asked(now + NEGATIVE));
+    cache.insert(key("a"), KIND, &found("old"), asked(now));
     assert_eq!(
-        fact(&cache, &key("a"), KIND, now + NEGATIVE),
+        fact(&cache, key("a"), KIND, now + NEGATIVE),
         Some(found("new"))
     );
 }
@@ -182,8 +198,183 @@ fn an_answer_that_lands_late_does_not_replace_a_newer_one() {
 fn there_are_never_more_entries_than_the_capacity() {
     let (cache, now) = (cache(), Instant::now());
     for n in 0..5000 {
-        cache.insert(key(&n.to_string()), KIND, found("1"), asked(now));
+        cache.insert(key(&n.to_string()), KIND, &found("1"), asked(now));
     }
     assert!(cache.len() <= 1000, "{}", cache.len());
     assert!(cache.len() >= 900, "{}", cache.len());
+}
+
+#[test]
+fn who_was_found_is_stale_for_a_while_and_nobody_else() {
+    let (cache, start) = (cache(), Instant::now());
+    let at = |name, seconds| {
+        freshness_at(
+            &cache,
+            key(name),
+            KIND,
+            start + Duration::from_secs(seconds),
+        )
+    };
+    cache.insert(key("found"), KIND, &found("1"), asked(start));
+    cache.insert(key("not"), KIND, &Fact::NotFound, asked(start));
+    cache.insert(key("many"), KIND, &Fact::Ambiguous(vec![]), asked(start));
+    for (seconds, expected) in [
+        (1000, Some(Freshness::Stale { may_ask: true })),
+        (1499, Some(Freshness::Stale { may_ask: true })),
+        (1500, None),
+    ] {
+        assert_eq!(at("found", seconds), expected, "{seconds}");
+    }
+    assert_eq!((at("not", 60), at("many", 60)), (None, None));
+}
+
+#[test]
+fn after_a_failure_nobody_asks_for_half_a_minute_and_not_past_the_end_of_the_ttl() {
+    let (cache, start) = (cache(), Instant::now());
+    let second = Duration::from_secs(1);
+    let at = |seconds: u32| freshness_at(&cache, key("a"), KIND, start + second * seconds);
+    cache.insert(key("a"), KIND, &found("1"), asked(start));
+    cache.postpone(key("a"), KIND, start + second * 999, true);
+    assert_eq!(at(1000), Some(Freshness::Stale { may_ask: true }));
+    cache.postpone(key("a"), KIND, start + second * 1001, false);
+    assert_eq!(at(1002), Some(Freshness::Stale { may_ask: true }));
+    cache.postpone(key("a"), KIND, start + second * 1002, true);
+    assert_eq!(at(1031), Some(Freshness::Stale { may_ask: false }));
+    assert_eq!(at(1032), Some(Freshness::Stale { may_ask: true }));
+}
+
+#[test]
+fn what_was_flushed_does_not_come_back_with_a_call_that_had_left() {
+    let (cache, start) = (cache(), Instant::now());
+    let second = Duration::from_secs(1);
+    for name in ["a", "b"] {
+        cache.insert(key(name), KIND, &found("1"), asked(start));
+    }
+    assert!(cache.forget(key("a"), false, start + second));
+    assert!(!cache.insert(key("a"), KIND, &found("1"), asked(start)));
+    assert_eq!(fact(&cache, key("a"), KIND, start + second), None);
+    assert!(cache.insert(key("a"), KIND, &found("2"), asked(start + second)));
+    assert_eq!((cache.len(), cache.len_of(0), cache.len_of(1)), (2, 2, 0));
+    assert_eq!(cache.forget_all(Some(1), false, start), 0);
+    assert_eq!(cache.forget_all(Some(0), false, start + second), 2);
+    assert_eq!((cache.len(), cache.len_of(0)), (0, 0));
+}
+
+#[test]
+fn only_who_is_not_there_can_be_flushed() {
+    let (cache, now) = (cache(), Instant::now());
+    cache.insert(key("a"), KIND, &found("1"), asked(now));
+    cache.insert(key("b"), KIND, &Fact::NotFound, asked(now));
+    assert!(!cache.forget(key("a"), true, now));
+    assert_eq!(cache.forget_all(None, true, now), 1);
+    assert_eq!(fact(&cache, key("a"), KIND, now), Some(found("1")));
+    assert_eq!(fact(&cache, key("b"), KIND, now), None);
+}
+
+#[test]
+fn another_run_takes_over_what_was_known_with_its_age_by_the_wall_clock() {
+    let wall = SystemTime::UNIX_EPOCH + Duration::from_hours(500_000);
+    let people = vec![
+        Person {
+            id: "1".to_owned(),
+            status: Some(crate::identity::PersonStatus {
+                resigned: true,
+                unjoined: true,
+                ..Default::default()
+            }),
+        },
+        Person {
+            id: "2".to_owned(),
+            status: None,
+        },
+    ];
+    let refusal = Refusal {
+        code: Some(-7),
+        log_id: Some("log".to_owned()),
+    };
+    let facts = [
+        (UserIdType::UserId, Fact::Ambiguous(people)),
+        (UserIdType::OpenId, found("ou_1")),
+        (UserIdType::UnionId, Fact::Refused(refusal)),
+    ];
+    let (old, start) = (cache(), Instant::now());
+    for (kind, fact) in &facts {
+        let asked = Asked {
+            departed: start,
+            at: wall,
+        };
+        old.insert(key("a"), *kind, fact, asked);
+    }
+    let stored = old.snapshot(key("a")).unwrap();
+    assert!(!stored.is_all_found);
+    assert_eq!(stored.useless_at, wall + TTL + STALE);
+    let restored = |age| {
+        let new = cache();
+        new.restore(key("a"), &stored.bytes, start, wall + age);
+        new
+    };
+    let new = restored(Duration::from_secs(50));
+    for (kind, expected) in facts {
+        let known = fact(&new, key("a"), kind, start + Duration::from_secs(9));
+        assert_eq!(known, Some(expected));
+    }
+    assert_eq!(
+        fact(&new, key("a"), KIND, start + Duration::from_secs(10)),
+        None
+    );
+    let of_open_id = |age| freshness_at(&restored(age), key("a"), UserIdType::OpenId, start);
+    assert_eq!(of_open_id(TTL), Some(Freshness::Stale { may_ask: true }));
+    assert_eq!(of_open_id(TTL + STALE), None);
+    // A clock that was put back says nothing about ages.
+    let ahead = cache();
+    ahead.restore(
+        key("a"),
+        &stored.bytes,
+        start,
+        wall - Duration::from_hours(1),
+    );
+    assert!(ahead.is_empty());
+    // What was flushed since does not come back.
+    let flushed = cache();
+    flushed.forget_all(None, false, start);
+    flushed.restore(
+        key("a"),
+        &stored.bytes,
+        start,
+        wall + Duration::from_secs(50),
+    );
+    assert!(flushed.is_empty());
+}
+
+#[test]
+fn whatever_bytes_are_restored_nothing_falls_over() {
+    let (cache, now) = (cache(), Instant::now());
+    let wall = SystemTime::UNIX_EPOCH + Duration::from_hours(500_000);
+    let asked = Asked {
+        departed: now,
+        at: wall,
+    };
+    for kind in [UserIdType::UserId, UserIdType::OpenId] {
+        cache.insert(key("a"), kind, &found("1"), asked);
+    }
+    let good = cache.snapshot(key("a")).unwrap().bytes;
+    let mut random = fastrand::Rng::with_seed(5);
+    for round in 0..20_000 {
+        let mut bytes = good.clone();
+        for _ in 0..random.usize(1..4) {
+            let at = random.usize(1..bytes.len());
+            bytes[at] = random.u8(..);
+        }
+        bytes.truncate(random.usize(..=bytes.len()));
+        let other = super::Cache::new(10, cache.ttls, || 0.5);
+        other.restore(key("b"), &bytes, now, wall);
+        let Some(known) = other.recall(key("b"), now) else {
+            continue;
+        };
+        for kind in [UserIdType::UserId, UserIdType::OpenId, UserIdType::UnionId] {
+            if let Some(answer) = known.answer(kind) {
+                let _whatever = (answer.fact(), answer.asked_at(), answer.departed(), round);
+            }
+        }
+    }
 }

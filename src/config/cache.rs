@@ -13,6 +13,8 @@ pub struct CacheConfig {
     /// The same for who was not found, doubling each time the answer repeats, up to 1 h: with 1 m,
     /// Feishu is asked again after 1, 2, 4 … 32 and then every 60 minutes.
     pub negative_ttl: Duration,
+    /// How long past their TTL people who were found are still given when Feishu cannot be asked.
+    pub serve_stale: Duration,
     /// Most identifiers remembered, all tenants together.
     pub capacity: usize,
 }
@@ -25,6 +27,8 @@ impl Default for CacheConfig {
             ttl: Duration::from_hours(12),
             // A newcomer is found soon after they get their account.
             negative_ttl: Duration::from_mins(1),
+            // An outage of a working day and the night after.
+            serve_stale: Duration::from_hours(24),
             // Everybody of a very large company by e-mail and mobile.
             capacity: 1_000_000,
         }
@@ -40,6 +44,11 @@ impl CacheConfig {
         Self {
             ttl: reader.ranged("cache.ttl", default.ttl, SECOND..=MONTH),
             negative_ttl: reader.ranged("cache.negative_ttl", default.negative_ttl, SECOND..=HOUR),
+            serve_stale: reader.ranged(
+                "cache.serve_stale",
+                default.serve_stale,
+                Duration::ZERO..=MONTH,
+            ),
             capacity: reader.ranged("cache.capacity", default.capacity, 1000..=100_000_000),
         }
     }

@@ -4,22 +4,22 @@
 use std::time::{Duration, SystemTime};
 
 use crate::{
-    identity::{Email, Identifier, InvalidIdentifier, Mobile, Person, PersonStatus, UserIdType},
+    identity::{InvalidIdentifier, NormalForm, Person, PersonStatus, UserIdType},
     pb::identity as pb,
-    resolver::{Failure, Reason, Resolution, ResolveRequest, Resolved},
+    resolver::{Failure, Ids, Kinds, Reason, Resolution, Resolved, Terms},
 };
 
-use super::{Terms, status::Rejection};
+use super::{Arrival, status::Rejection};
 
-/// The request in the resolver's words.
+/// What a request asks for, for all whom it names.
 ///
 /// # Errors
 /// Names every field that breaks a rule.
-pub(super) fn request(
+pub(super) fn terms(
     request: &pb::ResolveUserIdsRequest,
     max_identifiers: usize,
-    terms: Terms,
-) -> Result<ResolveRequest, Box<Rejection>> {
+    arrival: Arrival,
+) -> Result<Terms, Box<Rejection>> {
     let mut violations = Vec::new();
     let count = request.identifiers.len();
     if count == 0 || count > max_identifiers {
@@ -28,70 +28,65 @@ pub(super) fn request(
             format!("must have 1 to {max_identifiers} entries, has {count}"),
         ));
     }
-    let mut user_id_types = Vec::new();
+    let mut user_id_types = Kinds::default();
     for (index, number) in request.user_id_types.iter().enumerate() {
-        match user_id_type(*number) {
-            Some(kind) if user_id_types.contains(&kind) => {}
-            Some(kind) => user_id_types.push(kind),
-            None => {
-                violations.push((
-                    format!("user_id_types[{index}]"),
-                    format!(
-                        "{number} is no kind of ID: use USER_ID_TYPE_USER_ID (1), \
-                         USER_ID_TYPE_OPEN_ID (2) or USER_ID_TYPE_UNION_ID (3)"
-                    ),
-                ));
-                // One is enough to learn from; a million of them would not be.
-                break;
-            }
-        }
-    }
-    let max_age = match request.max_age.map(Duration::try_from) {
-        None => None,
-        Some(Ok(max_age)) => Some(max_age),
-        Some(Err(_)) => {
+        let Some(kind) = user_id_type(*number) else {
             violations.push((
-                "max_age".to_owned(),
-                "must be a duration of zero or more".to_owned(),
+                format!("user_id_types[{index}]"),
+                format!(
+                    "{number} is no kind of ID: use USER_ID_TYPE_USER_ID (1), \
+                     USER_ID_TYPE_OPEN_ID (2) or USER_ID_TYPE_UNION_ID (3)"
+                ),
             ));
-            None
-        }
-    };
+            // One is enough to learn from; a million of them would not be.
+            break;
+        };
+        user_id_types.add(kind);
+    }
+    let max_age = request.max_age.map(Duration::try_from).transpose();
+    if max_age.is_err() {
+        violations.push((
+            "max_age".to_owned(),
+            "must be a duration of zero or more".to_owned(),
+        ));
+    }
     if !violations.is_empty() {
         return Err(Box::new(Rejection::violations(violations)));
     }
-    Ok(ResolveRequest {
-        tenant: request.tenant.clone(),
+    Ok(Terms {
         user_id_types,
-        identifiers: request.identifiers.iter().map(identifier).collect(),
         include_resigned: request.include_resigned,
-        max_age,
-        caller: terms.caller,
-        deadline: terms.deadline,
-        when_full: terms.when_full,
+        max_age: max_age.unwrap_or_default(),
+        identifiers: count,
+        caller: arrival.caller,
+        deadline: arrival.deadline,
+        when_full: arrival.when_full,
     })
 }
 
-/// The response: the identifiers as they were sent, each with its resolution.
-pub(super) fn response(
-    identifiers: Vec<pb::Identifier>,
-    resolutions: Vec<Resolution>,
-) -> pb::ResolveUserIdsResponse {
-    let resolutions = identifiers.into_iter().zip(resolutions);
-    pb::ResolveUserIdsResponse {
-        resolutions: resolutions
-            .map(|(identifier, resolution)| self::resolution(identifier, resolution))
-            .collect(),
+/// An identifier as it was sent, in normal form.
+///
+/// # Errors
+/// Says what is expected of it.
+pub(super) fn normal_form(
+    identifier: &pb::Identifier,
+) -> Result<NormalForm<'_>, InvalidIdentifier> {
+    match &identifier.kind {
+        None => Err(InvalidIdentifier::Empty),
+        Some(pb::identifier::Kind::Email(text)) => NormalForm::email(text),
+        Some(pb::identifier::Kind::Mobile(text)) => NormalForm::mobile(text),
     }
 }
 
 /// The failure that all resolutions share: then the request fails as a whole.
 ///
 /// A kind of ID that is not granted stays with its items, because Feishu did answer.
-pub(super) fn common_failure(resolutions: &[Resolution]) -> Option<&Failure> {
-    let first = failure(resolutions.first()?)?;
+pub(super) fn common_failure<'a>(
+    mut resolutions: impl Iterator<Item = &'a Resolution>,
+) -> Option<&'a Failure> {
+    let first = failure(resolutions.next()?)?;
     let is_alike = |resolution| failure(resolution).is_some_and(|f| f.reason == first.reason);
-    resolutions.iter().all(is_alike).then_some(first)
+    resolutions.all(is_alike).then_some(first)
 }
 
 fn failure(resolution: &Resolution) -> Option<&Failure> {
@@ -144,23 +139,15 @@ fn user_id_type(number: i32) -> Option<UserIdType> {
     }
 }
 
-fn identifier(identifier: &pb::Identifier) -> Result<Identifier, InvalidIdentifier> {
-    match &identifier.kind {
-        None => Err(InvalidIdentifier::Empty),
-        Some(pb::identifier::Kind::Email(text)) => Email::parse(text).map(Identifier::Email),
-        Some(pb::identifier::Kind::Mobile(text)) => Mobile::parse(text).map(Identifier::Mobile),
-    }
-}
-
-fn resolution(identifier: pb::Identifier, resolution: Resolution) -> pb::Resolution {
-    let mut message = pb::Resolution {
-        identifier: Some(identifier),
-        ..pb::Resolution::default()
-    };
+/// Writes into a resolution what became of its identifier.
+pub(super) fn fill(message: &mut pb::Resolution, resolution: Resolution) {
     let outcome = match resolution {
         Resolution::Resolved(resolved) => {
             message.resolve_time = Some(timestamp(resolved.asked_at));
-            message.error = resolved.missing.clone().map(error);
+            message.stale = resolved.stale;
+            if let Some(missing) = &resolved.missing {
+                message.error = Some(error((**missing).clone()));
+            }
             message.user = Some(user(resolved));
             pb::Outcome::Resolved
         }
@@ -186,35 +173,27 @@ fn resolution(identifier: pb::Identifier, resolution: Resolution) -> pb::Resolut
         }
     };
     message.outcome = outcome.into();
-    message
 }
 
 fn user(resolved: Resolved) -> pb::User {
-    let mut user = pb::User {
+    pb::User {
+        user_id: resolved.ids.user_id.unwrap_or_default(),
+        open_id: resolved.ids.open_id.unwrap_or_default(),
+        union_id: resolved.ids.union_id.unwrap_or_default(),
         status: resolved.status.map(status),
-        ..pb::User::default()
-    };
-    for (kind, id) in resolved.ids {
-        set_id(&mut user, kind, id);
     }
-    user
 }
 
 fn candidate((kind, person): (UserIdType, Person)) -> pb::User {
-    let mut user = pb::User {
-        status: person.status.map(status),
-        ..pb::User::default()
-    };
-    set_id(&mut user, kind, person.id);
-    user
-}
-
-fn set_id(user: &mut pb::User, kind: UserIdType, id: String) {
-    match kind {
-        UserIdType::UserId => user.user_id = id,
-        UserIdType::OpenId => user.open_id = id,
-        UserIdType::UnionId => user.union_id = id,
-    }
+    let mut ids = Ids::default();
+    ids.set(kind, person.id);
+    user(Resolved {
+        ids,
+        status: person.status,
+        asked_at: SystemTime::UNIX_EPOCH,
+        stale: false,
+        missing: None,
+    })
 }
 
 fn status(status: PersonStatus) -> pb::UserStatus {

@@ -2,7 +2,11 @@
 //! buffering. A batch is read only when there is room to work on it, and answers are handed over
 //! only as fast as the caller takes them; what waits, waits in HTTP/2's flow control.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
+};
 
 use futures_util::{
     FutureExt as _, Stream, StreamExt as _,
@@ -26,7 +30,7 @@ use crate::{
 };
 
 use super::{
-    Identity, Terms, convert, draining,
+    Arrival, Identity, Recalled, convert, draining,
     status::{DOMAIN, Rejection},
 };
 
@@ -90,7 +94,11 @@ impl Batches {
                             self.incoming = Incoming::Ended(Err(draining()));
                         }
                         batch = batches.message(), if has_room => match batch {
-                            Ok(Some(batch)) => self.start(batch),
+                            Ok(Some(batch)) => {
+                                if let Some(done) = self.start(batch) {
+                                    return Some(Ok(done));
+                                }
+                            }
                             Ok(None) => self.incoming = Incoming::Ended(Ok(())),
                             Err(status) => {
                                 self.incoming = Incoming::Ended(Err(unreadable(&status)));
@@ -108,27 +116,54 @@ impl Batches {
         }
     }
 
-    fn start(&mut self, batch: ResolveUserIdsStreamRequest) {
+    /// The answer, if it needs no wait; else the work on it has begun.
+    fn start(
+        &mut self,
+        batch: ResolveUserIdsStreamRequest,
+    ) -> Option<ResolveUserIdsStreamResponse> {
         let batch_id = batch.batch_id;
-        let work = resolve(self.identity.clone(), batch, self.caller, self.deadline);
-        let task = AbortOnDropHandle::new(tokio::spawn(work.instrument(self.span.clone())));
-        let answer = task.map(move |done| ResolveUserIdsStreamResponse {
-            batch_id,
-            result: Some(match done.unwrap_or_else(|_| Err(crashed())) {
-                Ok(response) => Answer::Response(response),
-                Err(rejection) => Answer::Error(convert::error(rejection.into_failure())),
-            }),
+        let recalled = arrival(&batch, self.caller, self.deadline).and_then(|arrival| {
+            let request = batch.request.unwrap_or_default();
+            let recall = || {
+                self.span
+                    .in_scope(|| self.identity.recall(request, arrival))
+            };
+            // A crash in one batch is that batch's failure.
+            catch_unwind(AssertUnwindSafe(recall)).unwrap_or_else(|_panic| Err(crashed()))
         });
+        let batch = match recalled {
+            Ok(Recalled::All(response)) => return Some(answer(batch_id, Ok(response))),
+            Err(rejection) => return Some(answer(batch_id, Err(rejection))),
+            Ok(Recalled::Some(batch)) => batch,
+        };
+        let identity = self.identity.clone();
+        let work = async move { identity.find_out(*batch).await };
+        let task = AbortOnDropHandle::new(tokio::spawn(work.instrument(self.span.clone())));
+        let answer =
+            task.map(move |done| answer(batch_id, done.unwrap_or_else(|_| Err(crashed()))));
         self.in_flight.push(answer.boxed());
+        None
     }
 }
 
-async fn resolve(
-    identity: Identity,
-    batch: ResolveUserIdsStreamRequest,
+fn answer(
+    batch_id: u64,
+    result: Result<ResolveUserIdsResponse, Box<Rejection>>,
+) -> ResolveUserIdsStreamResponse {
+    ResolveUserIdsStreamResponse {
+        batch_id,
+        result: Some(match result {
+            Ok(response) => Answer::Response(response),
+            Err(rejection) => Answer::Error(convert::error(rejection.into_failure())),
+        }),
+    }
+}
+
+fn arrival(
+    batch: &ResolveUserIdsStreamRequest,
     caller: CallerId,
     stream_deadline: Option<Deadline>,
-) -> Result<ResolveUserIdsResponse, Box<Rejection>> {
+) -> Result<Arrival, Box<Rejection>> {
     let timeout = match batch.timeout {
         None => DEFAULT_TIMEOUT,
         Some(timeout) => Duration::try_from(timeout)
@@ -140,14 +175,11 @@ async fn resolve(
     if let Some(stream_deadline) = stream_deadline {
         deadline = deadline.earlier(stream_deadline);
     }
-    let terms = Terms {
+    Ok(Arrival {
         caller,
         deadline,
         when_full: WhenFull::Wait,
-    };
-    identity
-        .resolve(batch.request.unwrap_or_default(), terms)
-        .await
+    })
 }
 
 /// A message that cannot be read ends the stream, since nobody knows which batch it was.

@@ -20,6 +20,9 @@ use super::InvalidIdentifier;
 /// brackets included (RFC 3696 erratum 1690).
 const MAX_BYTES: usize = 254;
 
+/// Longest domain in bytes. RFC 1035 §2.3.4, without the length bytes at its ends.
+const MAX_DOMAIN: usize = 253;
+
 /// Longest input in bytes that is looked at, so that a huge one costs nothing. About four times the
 /// longest address: full-width letters shrink to a third, domains in other scripts to a quarter.
 const MAX_INPUT_BYTES: usize = 1024;
@@ -53,8 +56,12 @@ impl Email {
     /// Says what is expected.
     pub fn parse(text: &str) -> Result<Self, InvalidIdentifier> {
         normalise(text)
-            .map(|address| Self(address.into()))
+            .map(|address| Self::of_normal_form(&address))
             .map_err(InvalidIdentifier::Email)
+    }
+
+    pub(super) fn of_normal_form(text: &str) -> Self {
+        Self(text.into())
     }
 
     /// The normal form, such as `zhang.san@example.com`.
@@ -69,7 +76,37 @@ impl fmt::Debug for Email {
     }
 }
 
-fn normalise(text: &str) -> Result<String, &'static str> {
+/// The normal form; nothing is copied if the text is in it already.
+pub(super) fn normalise(text: &str) -> Result<Cow<'_, str>, &'static str> {
+    if is_plainly_normal(text) {
+        return Ok(Cow::Borrowed(text));
+    }
+    work_out(text).map(Cow::Owned)
+}
+
+/// Whether the text is in normal form at first sight, as almost every address is: lower-case ASCII
+/// with a domain of letters, digits, hyphens and dots, none of it in IDNA's encoding. No says nothing.
+fn is_plainly_normal(text: &str) -> bool {
+    /// Longest label. RFC 1035 §2.3.4.
+    const MAX_LABEL: usize = 63;
+    let Some((local, domain)) = text.split_once('@') else {
+        return false;
+    };
+    if local.is_empty() || text.len() > MAX_BYTES || domain.len() > MAX_DOMAIN {
+        return false;
+    }
+    let is_lower = |b: u8| b.is_ascii_graphic() && !b.is_ascii_uppercase();
+    let is_label = |label: &[u8]| {
+        (1..=MAX_LABEL).contains(&label.len())
+            && !label.starts_with(b"xn--")
+            && label
+                .iter()
+                .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+    };
+    local.bytes().all(is_lower) && domain.as_bytes().split(|b| *b == b'.').all(is_label)
+}
+
+fn work_out(text: &str) -> Result<String, &'static str> {
     if text.len() > MAX_INPUT_BYTES {
         return Err(TOO_LONG);
     }

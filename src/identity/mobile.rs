@@ -5,6 +5,7 @@
 //! what callers send, and by the directory's adapter with what Feishu echoes (`13800138000` as well
 //! as `+8613800138000`): the normal form of a normal form is itself.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -50,8 +51,12 @@ impl Mobile {
     /// Says what is expected.
     pub fn parse(text: &str) -> Result<Self, InvalidIdentifier> {
         normalise(text)
-            .map(|number| Self(number.into()))
+            .map(|number| Self::of_normal_form(&number))
             .map_err(InvalidIdentifier::Mobile)
+    }
+
+    pub(super) fn of_normal_form(text: &str) -> Self {
+        Self(text.into())
     }
 
     /// The normal form, such as `+8613800138000`.
@@ -66,7 +71,18 @@ impl fmt::Debug for Mobile {
     }
 }
 
-fn normalise(text: &str) -> Result<String, &'static str> {
+/// The normal form; nothing is copied if the text is in it already.
+pub(super) fn normalise(text: &str) -> Result<Cow<'_, str>, &'static str> {
+    let is_plainly_normal = text.strip_prefix("+86").is_some_and(|national| {
+        is_mainland(national) && national.bytes().all(|b| b.is_ascii_digit())
+    });
+    if is_plainly_normal {
+        return Ok(Cow::Borrowed(text));
+    }
+    work_out(text).map(Cow::Owned)
+}
+
+fn work_out(text: &str) -> Result<String, &'static str> {
     if text.len() > MAX_INPUT_BYTES {
         return Err(ONE_NUMBER);
     }

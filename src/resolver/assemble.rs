@@ -1,28 +1,39 @@
 //! From one verdict per kind of ID to one resolution per identifier. Pure.
 
-use std::{collections::BTreeMap, time::SystemTime};
+use std::time::SystemTime;
 
-use crate::identity::{Identifier, Person, UserIdType};
+use crate::identity::{Person, UserIdType};
 
 use super::{
-    Failure, Reason, Resolution, Resolved,
-    judge::{Verdict, Verdicts},
+    Answered, Failure, Ids, Reason, Resolution, Resolved, Source,
+    judge::{Judged, Verdict},
 };
 
 /// What all kinds together say of one identifier. In this order: refused, ambiguous, resolved (if
 /// only in part), failed, not found.
-pub(super) fn resolution(key: &Identifier, judged: &[(UserIdType, Verdicts)]) -> Resolution {
+pub(super) fn answered(person: usize, judged: &Judged) -> Answered {
     let mut all = Gathered::default();
-    for (kind, verdicts) in judged {
-        match verdicts.get(key) {
-            Some(verdict) => all.add(*kind, verdict),
-            // Cannot be: every key asked for is judged. Answered rather than left out.
-            None => all.failed.push(Failure::new(
-                Reason::UpstreamInvalidResponse,
-                "no answer came for this identifier",
-            )),
+    let mut from = Source::default();
+    for (kind, verdicts) in &judged.by_kind {
+        match verdicts.get(person) {
+            Some(Some((verdict, source))) => {
+                from = from.max(*source);
+                all.add(*kind, verdict);
+            }
+            // Cannot be: everybody who is asked for is judged. Answered rather than left out.
+            _ => all.failed.push(Failure::unanswered()),
         }
     }
+    Answered {
+        resolution: all.into_resolution(),
+        source: from,
+    }
+}
+
+/// What one kind says, if it is the only one asked for.
+pub(super) fn of_one(kind: UserIdType, verdict: &Verdict) -> Resolution {
+    let mut all = Gathered::default();
+    all.add(kind, verdict);
     all.into_resolution()
 }
 
@@ -32,6 +43,7 @@ struct Gathered {
     candidates: Vec<(UserIdType, Person)>,
     /// The oldest call that told something.
     asked_at: Option<SystemTime>,
+    stale: bool,
     refused: Option<Failure>,
     failed: Vec<Failure>,
     missing: Vec<UserIdType>,
@@ -40,7 +52,8 @@ struct Gathered {
 impl Gathered {
     fn add(&mut self, kind: UserIdType, verdict: &Verdict) {
         match verdict {
-            Verdict::Found(asked, person) => {
+            Verdict::Found(asked, person) | Verdict::Stale(asked, person) => {
+                self.stale |= matches!(verdict, Verdict::Stale(..));
                 self.people.push((kind, person.clone()));
                 self.told(asked.at);
             }
@@ -90,12 +103,16 @@ impl Gathered {
             .missing
             .first()
             .map(|kind| Failure::id_kind_not_granted(*kind, None, None));
-        let ids: BTreeMap<_, _> = self.people.into_iter().map(|(k, p)| (k, p.id)).collect();
+        let mut ids = Ids::default();
+        for (kind, person) in self.people {
+            ids.set(kind, person.id);
+        }
         Resolution::Resolved(Resolved {
             ids,
             status,
             asked_at,
-            missing: failed.or(lacking),
+            stale: self.stale,
+            missing: failed.or(lacking).map(Box::new),
         })
     }
 }

@@ -79,6 +79,37 @@ impl Failure {
         Self::new(Reason::UpstreamInvalidResponse, message).retry(RETRY_SOON)
     }
 
+    /// No verdict was come to: a fault of this program's own.
+    pub(super) fn unanswered() -> Self {
+        Self::new(
+            Reason::UpstreamInvalidResponse,
+            "no answer came for this identifier",
+        )
+    }
+
+    /// Whether somebody who is known may be given as they were known instead: the directory could not
+    /// be asked in time, or did not say anything of use. Not if what it said is for the caller.
+    pub(super) fn allows_stale(&self) -> bool {
+        match self.reason {
+            Reason::UpstreamUnavailable
+            | Reason::UpstreamInvalidResponse
+            | Reason::QuotaExhausted
+            | Reason::MonthlyQuotaExhausted
+            | Reason::Overloaded
+            | Reason::BadCredentials
+            | Reason::DeadlineExceeded
+            | Reason::ShuttingDown => true,
+            Reason::InvalidRequest
+            | Reason::TenantNotFound
+            | Reason::InvalidEmail
+            | Reason::InvalidMobile
+            | Reason::RefusedByFeishu
+            | Reason::IdKindNotGranted
+            | Reason::ScopeMissing
+            | Reason::AppUnavailable => false,
+        }
+    }
+
     /// The deadline passed first.
     pub(super) fn late() -> Self {
         (&LookupError::DeadlineExceeded).into()

@@ -1,20 +1,20 @@
 //! What the directory's rows mean, for one kind of ID: found, not found, ambiguous, or a kind of
 //! ID that this app is not given. Pure.
 
-use std::collections::HashMap;
-
 use crate::{
     batch::{Looked, LookupError},
     cache::{Answer, Asked, Fact, Refusal},
-    identity::{Identifier, Person, UserIdType},
+    identity::{Person, UserIdType},
 };
 
-use super::Failure;
+use super::{Failure, Source};
 
 /// The meaning of one identifier's rows.
 #[derive(Clone, Debug)]
 pub(super) enum Verdict {
     Found(Asked, Person),
+    /// Found, but past its TTL.
+    Stale(Asked, Person),
     NotFound(Asked),
     Ambiguous(Asked, Vec<Person>),
     /// The directory refuses this identifier: an answer.
@@ -24,10 +24,36 @@ pub(super) enum Verdict {
     Failed(Failure),
 }
 
-pub(super) type Verdicts = HashMap<Identifier, Verdict>;
+/// One verdict for each person, once there is one, and where it comes from.
+pub(super) type Verdicts = Vec<Option<(Verdict, Source)>>;
 
-/// Verdicts by kind of ID.
-pub(super) type Judged = Vec<(UserIdType, Verdicts)>;
+/// Verdicts by kind of ID, in the order of the people asked for.
+#[derive(Default)]
+pub(super) struct Judged {
+    pub(super) by_kind: Vec<(UserIdType, Verdicts)>,
+}
+
+impl Judged {
+    pub(super) fn new(people: usize, kinds: &[UserIdType]) -> Self {
+        let nothing = |kind: &UserIdType| (*kind, vec![None; people]);
+        Self {
+            by_kind: kinds.iter().map(nothing).collect(),
+        }
+    }
+
+    pub(super) fn set(
+        &mut self,
+        person: usize,
+        kind: UserIdType,
+        verdict: Verdict,
+        source: Source,
+    ) {
+        let verdicts = self.by_kind.iter_mut().find(|(other, _)| *other == kind);
+        if let Some(slot) = verdicts.and_then(|(_, all)| all.get_mut(person)) {
+            *slot = Some((verdict, source));
+        }
+    }
+}
 
 impl Verdict {
     /// One identifier's rows, by themselves.
@@ -57,6 +83,18 @@ impl Verdict {
         }
     }
 
+    /// What was remembered; none if that cannot be read.
+    pub(super) fn of_answer(answer: &Answer<'_>) -> Option<Self> {
+        let asked = answer.asked();
+        Some(match answer.fact()? {
+            Fact::Found(person) if answer.is_stale() => Self::Stale(asked, person),
+            Fact::Found(person) => Self::Found(asked, person),
+            Fact::NotFound => Self::NotFound(asked),
+            Fact::Ambiguous(people) => Self::Ambiguous(asked, people),
+            Fact::Refused(refusal) => Self::Refused(asked, refusal),
+        })
+    }
+
     /// What it says that is worth keeping: failures are not.
     pub(super) fn fact(&self) -> Option<(Asked, Fact)> {
         Some(match self {
@@ -64,7 +102,7 @@ impl Verdict {
             Self::NotFound(asked) => (*asked, Fact::NotFound),
             Self::Ambiguous(asked, people) => (*asked, Fact::Ambiguous(people.clone())),
             Self::Refused(asked, refusal) => (*asked, Fact::Refused(refusal.clone())),
-            Self::NotGranted(_) | Self::Failed(_) => return None,
+            Self::Stale(..) | Self::NotGranted(_) | Self::Failed(_) => return None,
         })
     }
 
@@ -73,21 +111,6 @@ impl Verdict {
         match self {
             Self::Ambiguous(_, people) => people.iter().all(|person| person.status.is_none()),
             _ => false,
-        }
-    }
-}
-
-impl From<Answer> for Verdict {
-    fn from(answer: Answer) -> Self {
-        let asked = Asked {
-            departed: answer.departed,
-            at: answer.asked_at,
-        };
-        match answer.fact {
-            Fact::Found(person) => Self::Found(asked, person),
-            Fact::NotFound => Self::NotFound(asked),
-            Fact::Ambiguous(people) => Self::Ambiguous(asked, people),
-            Fact::Refused(refusal) => Self::Refused(asked, refusal),
         }
     }
 }

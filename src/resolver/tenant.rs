@@ -10,17 +10,23 @@ use futures_util::{FutureExt as _, future::BoxFuture};
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
-    batch::{Batcher, Interest, Places, Stake, WhenFull, Wish},
-    cache::{Cache, CacheKey, Freshness},
+    batch::{Batcher, Interest, LookupError, Places, Stake, WhenFull, Wish},
+    cache::{Cache, CacheKey, Known},
     coalesce::{Flights, Landing},
     identity::{Identifier, UserIdType},
 };
 
 use super::{
-    Failure, Reason, failure,
+    Failure, Reason, Source, failure,
     flight::{self, FlightKey},
-    judge::{Judged, Verdict, Verdicts},
+    judge::{Judged, Verdict},
+    outdated::outdated,
+    recall::Recalled,
 };
+
+/// How long a call for somebody who is known, but stale, is tried for behind those who ask. As long as
+/// the pause before the next attempt.
+const BEHIND: Duration = Duration::from_secs(30);
 
 /// One tenant.
 pub struct Tenant {
@@ -41,17 +47,33 @@ pub(super) struct Core {
 /// What a request asks for with.
 #[derive(Clone, Copy)]
 pub(super) struct Ask {
+    pub(super) now: Instant,
     pub(super) include_resigned: bool,
-    pub(super) max_age: Option<Duration>,
+    /// When the call must have left at the earliest.
+    pub(super) not_before: Option<Instant>,
+    /// When a stale answer goes out, if there is one.
+    pub(super) patience: Instant,
     pub(super) wish: Wish,
     pub(super) when_full: WhenFull,
 }
 
 /// A flight that somebody waits for.
 struct Wait {
+    person: usize,
     key: FlightKey,
+    source: Source,
     stake: Stake,
     landing: Landing<Verdict>,
+    /// The answer if none comes in time.
+    fallback: Option<Verdict>,
+}
+
+/// Somebody for whom there is no flight yet.
+struct Lacking {
+    person: usize,
+    key: FlightKey,
+    /// The answer if none comes in time.
+    fallback: Option<Verdict>,
 }
 
 impl Tenant {
@@ -77,41 +99,56 @@ impl Tenant {
     /// A verdict for everybody, for every kind of ID, by the deadline.
     pub(super) async fn judge(
         &self,
-        people: &[&Identifier],
+        people: &[Identifier],
         kinds: &[UserIdType],
-        ask: Ask,
+        ask: &Ask,
     ) -> Judged {
-        // None: so old that nothing is older.
-        let not_before = ask.max_age.and_then(|age| Instant::now().checked_sub(age));
-        let mut judged: Judged = kinds
-            .iter()
-            .map(|kind| (*kind, Verdicts::with_capacity(people.len())))
-            .collect();
+        let mut judged = Judged::new(people.len(), kinds);
         let mut waits = Vec::new();
         let mut lacking = Vec::new();
-        for (kind, verdicts) in &mut judged {
-            for person in people {
-                let key = FlightKey {
+        for kind in kinds {
+            for (person, identifier) in people.iter().enumerate() {
+                let key = || FlightKey {
                     kind: *kind,
                     include_resigned: ask.include_resigned,
-                    identifier: (*person).clone(),
+                    identifier: identifier.clone(),
                 };
-                if let Some(known) = self.known(&key, not_before) {
-                    verdicts.insert(key.identifier, known);
-                } else if let Some(wait) = self.join(&key, ask.wish, not_before) {
-                    waits.push(wait);
-                } else {
-                    lacking.push(key);
+                match self.recall_one(identifier, *kind, ask) {
+                    Recalled::Answer(verdict, source) => {
+                        judged.set(person, *kind, verdict, source);
+                    }
+                    Recalled::Fallback(stale) => match self.ask_for(person, key(), ask, stale) {
+                        Ok(wait) => waits.push(wait),
+                        Err(without) => lacking.push(without),
+                    },
+                    Recalled::Nothing => match self.join(person, key(), ask) {
+                        Ok(wait) => waits.push(wait),
+                        Err(without) => lacking.push(without),
+                    },
                 }
             }
         }
-        self.find_out(&mut judged, lacking, waits, ask, not_before)
-            .await;
+        self.find_out(&mut judged, lacking, waits, ask).await;
         // Who was not found by one kind, and after that was by another, has come meanwhile.
-        if let Some((lacking, not_before)) = outdated(&judged, ask.include_resigned) {
-            let not_before = Some(not_before);
-            self.find_out(&mut judged, lacking, Vec::new(), ask, not_before)
-                .await;
+        if let Some((again, not_before)) = outdated(&judged) {
+            let ask = Ask {
+                not_before: Some(not_before),
+                ..*ask
+            };
+            let lacking = |(person, kind): (usize, UserIdType)| {
+                let key = FlightKey {
+                    kind,
+                    include_resigned: ask.include_resigned,
+                    identifier: people.get(person)?.clone(),
+                };
+                Some(Lacking {
+                    person,
+                    key,
+                    fallback: None,
+                })
+            };
+            let lacking = again.into_iter().filter_map(lacking).collect();
+            self.find_out(&mut judged, lacking, Vec::new(), &ask).await;
         }
         judged
     }
@@ -120,21 +157,24 @@ impl Tenant {
     async fn find_out(
         &self,
         judged: &mut Judged,
-        lacking: Vec<FlightKey>,
+        lacking: Vec<Lacking>,
         mut waits: Vec<Wait>,
-        ask: Ask,
-        not_before: Option<Instant>,
+        ask: &Ask,
     ) {
-        let mut told = self.start_all(lacking, ask, not_before, &mut waits).await;
+        let deadline = ask.wish.deadline;
+        let lacking = if lacking.iter().any(|one| one.fallback.is_some()) {
+            // Who has something to fall back on does not wait for room as long as the others.
+            self.start_all(judged, lacking, &ask.impatient(), deadline, &mut waits)
+                .await
+        } else {
+            lacking
+        };
+        self.start_all(judged, lacking, ask, deadline, &mut waits)
+            .await;
         for wait in waits {
-            let key = wait.key.clone();
-            let verdict = self.wait(wait, ask.wish, not_before).await;
-            told.push((key, verdict));
-        }
-        for (key, verdict) in told {
-            if let Some((_, verdicts)) = judged.iter_mut().find(|(kind, _)| *kind == key.kind) {
-                verdicts.insert(key.identifier, verdict);
-            }
+            let (person, kind) = (wait.person, wait.key.kind);
+            let (verdict, source) = self.wait(wait, ask).await;
+            judged.set(person, kind, verdict, source);
         }
     }
 
@@ -148,8 +188,16 @@ impl Tenant {
             let now = Instant::now();
             loop {
                 let wish = interest.wish();
-                let wait = self.start(key.clone(), wish, Some(now), None);
-                let verdict = self.wait(wait, wish, Some(now)).await;
+                let ask = Ask {
+                    now,
+                    include_resigned: key.include_resigned,
+                    not_before: Some(now),
+                    patience: wish.deadline,
+                    wish,
+                    when_full: WhenFull::Wait,
+                };
+                let wait = self.start(0, key.clone(), &ask, None);
+                let (verdict, _) = self.wait(wait, &ask).await;
                 // Somebody may have come meanwhile who has more time.
                 if !is_late(&verdict) || interest.wish().deadline <= Instant::now() {
                     return verdict;
@@ -159,114 +207,171 @@ impl Tenant {
         .boxed()
     }
 
-    /// What is known already, if it is new enough. What is about to expire is asked for again behind.
-    fn known(&self, key: &FlightKey, not_before: Option<Instant>) -> Option<Verdict> {
-        let now = Instant::now();
-        let (answer, freshness) = self
-            .core
-            .cache
-            .get(&self.core.cache_key(key), key.kind, now)?;
-        if not_before.is_some_and(|oldest| answer.departed < oldest) {
-            return None;
-        }
-        if let Freshness::RefreshDue { urgent_at } = freshness {
-            self.refresh(key, urgent_at, answer.expires_at);
-        }
-        Some(answer.into())
+    /// Everything that is known of somebody, old or new.
+    pub(super) fn known(&self, who: &str, ask: &Ask) -> Option<Known> {
+        let key = CacheKey {
+            directory: self.core.number,
+            include_resigned: ask.include_resigned,
+            identifier: who,
+        };
+        self.core.cache.recall(key, ask.now)
     }
 
-    /// Flights for those for whom there is none, as far as there is room in the queue. Returns the
-    /// verdicts that need no wait.
+    /// Flights for those for whom there is none, as far as there is room in the queue. Gives back those
+    /// for whom there was none, and who may wait longer, until the deadline.
     async fn start_all(
         &self,
-        lacking: Vec<FlightKey>,
-        ask: Ask,
-        not_before: Option<Instant>,
+        judged: &mut Judged,
+        lacking: Vec<Lacking>,
+        ask: &Ask,
+        deadline: Instant,
         waits: &mut Vec<Wait>,
-    ) -> Vec<(FlightKey, Verdict)> {
+    ) -> Vec<Lacking> {
         if lacking.is_empty() {
-            return Vec::new();
+            return lacking;
         }
         let batcher = &self.core.batcher;
         let mut places = match batcher.admit(lacking.len(), ask.wish, ask.when_full).await {
             Ok(places) => places,
             Err(error) => {
-                let failed = Verdict::Failed((&error).into());
-                return lacking
-                    .into_iter()
-                    .map(|key| (key, failed.clone()))
-                    .collect();
+                let may_wait_longer = ask.wish.deadline < deadline;
+                return refused(judged, lacking, &error, may_wait_longer);
             }
         };
-        let mut told = Vec::new();
-        for key in lacking {
+        let ask = Ask {
+            now: Instant::now(),
+            ..*ask
+        };
+        for lacking in lacking {
             // Others may have asked while this request waited for room.
-            match self.known(&key, not_before) {
-                Some(known) => told.push((key, known)),
-                None => waits.push(self.start(key, ask.wish, not_before, places.split())),
+            let (person, key) = (lacking.person, lacking.key);
+            match self.recall_one(&key.identifier, key.kind, &ask) {
+                Recalled::Answer(known, source) => judged.set(person, key.kind, known, source),
+                _ => waits.push(Wait {
+                    fallback: lacking.fallback,
+                    ..self.start(person, key, &ask, places.split())
+                }),
             }
         }
-        told
+        Vec::new()
     }
 
-    fn join(&self, key: &FlightKey, wish: Wish, not_before: Option<Instant>) -> Option<Wait> {
-        let enter = |interest: &Arc<Interest>| interest.join(wish, not_before);
-        let (stake, landing) = self.flights.join_if(key, enter)?;
-        Some(Wait {
-            key: key.clone(),
-            stake,
-            landing,
-        })
+    /// Joins the flight of this key, if there is one that is good enough.
+    fn join(&self, person: usize, key: FlightKey, ask: &Ask) -> Result<Wait, Lacking> {
+        let enter = |interest: &Arc<Interest>| interest.join(ask.wish, ask.not_before);
+        match self.flights.join_if(&key, enter) {
+            Some((stake, landing)) => Ok(Wait {
+                person,
+                key,
+                source: Source::Coalesced,
+                stake,
+                landing,
+                fallback: None,
+            }),
+            None => Err(Lacking {
+                person,
+                key,
+                fallback: None,
+            }),
+        }
     }
 
     /// Joins the flight of this key, or starts it.
-    fn start(
-        &self,
-        key: FlightKey,
-        wish: Wish,
-        not_before: Option<Instant>,
-        place: Option<Places>,
-    ) -> Wait {
+    fn start(&self, person: usize, key: FlightKey, ask: &Ask, place: Option<Places>) -> Wait {
+        let mut source = Source::Coalesced;
         let (stake, landing) = self.flights.join_or_replace(
             key.clone(),
-            |interest| interest.join(wish, not_before),
+            |interest| interest.join(ask.wish, ask.not_before),
             || {
-                let (interest, stake) = Interest::new(wish);
+                source = Source::Upstream;
+                let (interest, stake) = Interest::new(ask.wish);
                 let load = self.load(key.clone(), interest.clone(), place);
                 (interest, stake, load)
             },
         );
         Wait {
+            person,
             key,
+            source,
             stake,
             landing,
+            fallback: None,
         }
     }
 
     /// Asks again, without hurry, for what is about to expire.
-    fn refresh(&self, key: &FlightKey, urgent_at: Instant, expires_at: Instant) {
-        let Some(place) = self.core.batcher.admit_refresh() else {
-            return;
-        };
-        let wish = Wish::refresh(urgent_at, expires_at);
+    pub(super) fn refresh(&self, key: &FlightKey, urgent_at: Instant, expires_at: Instant) {
+        // Whatever is under way already is new enough.
+        let enter = |_: &Arc<Interest>| Some(());
+        self.lasting(key, Wish::refresh(urgent_at, expires_at), enter, |_| ());
+    }
+
+    /// Asks again for somebody who is stale, and does not wait.
+    pub(super) fn ask_behind(&self, key: &FlightKey) {
+        let now = Instant::now();
+        let enter = |_: &Arc<Interest>| Some(());
+        self.lasting(key, Wish::refresh(now, now + BEHIND), enter, |_| ());
+    }
+
+    /// Asks again for somebody who is stale. The call goes on when whoever asks has stopped waiting, so
+    /// that it is worth having been made; if there is room for one that does.
+    fn ask_for(
+        &self,
+        person: usize,
+        key: FlightKey,
+        ask: &Ask,
+        stale: Verdict,
+    ) -> Result<Wait, Lacking> {
+        let now = Instant::now();
+        let wish = ask.impatient().wish;
+        let joined = self.lasting(
+            &key,
+            Wish::refresh(now, now + BEHIND),
+            |interest| interest.join(wish, ask.not_before).map(Some),
+            |interest| interest.join(wish, None),
+        );
+        let fallback = Some(stale);
+        match joined {
+            Some((Some(stake), landing)) => Ok(Wait {
+                person,
+                key,
+                source: Source::Upstream,
+                stake,
+                landing,
+                fallback,
+            }),
+            _ => Err(Lacking {
+                person,
+                key,
+                fallback,
+            }),
+        }
+    }
+
+    /// Joins the flight of this key, or starts one that goes on without those who wait for it. None if
+    /// there is no room for another one.
+    fn lasting<T>(
+        &self,
+        key: &FlightKey,
+        wish: Wish,
+        enter: impl FnOnce(&Arc<Interest>) -> Option<T>,
+        first: impl FnOnce(&Arc<Interest>) -> T,
+    ) -> Option<(T, Landing<Verdict>)> {
+        let place = self.core.batcher.admit_refresh()?;
         let start = || {
             let (interest, stake) = Interest::new(wish);
+            let entered = first(&interest);
             let load = self.load(key.clone(), interest.clone(), Some(place));
             let (core, key) = (self.core.clone(), key.clone());
             let load = async move {
                 let verdict = load.await;
-                if verdict.fact().is_none() {
-                    let cache_key = core.cache_key(&key);
-                    core.cache.postpone(cache_key, key.kind, Instant::now());
-                }
+                core.postpone(&key, &verdict);
                 drop(stake);
                 verdict
             };
-            (interest, (), load)
+            (interest, entered, load)
         };
-        // Whatever is under way already is new enough.
-        self.flights
-            .join_or_replace(key.clone(), |_| Some(()), start);
+        Some(self.flights.join_or_replace(key.clone(), enter, start))
     }
 
     /// One flight: looks up, judges, remembers.
@@ -279,39 +384,82 @@ impl Tenant {
         let (core, tenant) = (self.core.clone(), self.me.clone());
         async move {
             let verdict = flight::fly(&core, &tenant, &key, &interest).await;
-            if let Some((asked, fact)) = verdict.fact() {
-                core.cache
-                    .insert(core.cache_key(&key), key.kind, fact, asked);
-            }
+            core.remember(&key, &verdict);
             drop(place);
             verdict
         }
     }
 
-    async fn wait(&self, mut wait: Wait, wish: Wish, not_before: Option<Instant>) -> Verdict {
+    async fn wait(&self, mut wait: Wait, ask: &Ask) -> (Verdict, Source) {
+        let until = match wait.fallback {
+            Some(_) => ask.impatient().wish.deadline,
+            None => ask.wish.deadline,
+        };
         loop {
-            let verdict = match timeout_at(wish.deadline, wait.landing.wait()).await {
+            let verdict = match timeout_at(until, wait.landing.wait()).await {
                 Ok(Ok(verdict)) => verdict,
                 Ok(Err(_crashed)) => Verdict::Failed(Failure::crashed()),
-                Err(_late) => return Verdict::Failed(Failure::late()),
+                Err(_late) => Verdict::Failed(Failure::late()),
             };
+            if let Verdict::Failed(failure) = &verdict
+                && failure.allows_stale()
+                && let Some(stale) = wait.fallback.take()
+            {
+                return (stale, Source::Stale);
+            }
             // It was given up by others just when this one came; there is time for another.
-            if is_late(&verdict) && Instant::now() < wish.deadline {
+            if is_late(&verdict) && Instant::now() < until {
                 drop(wait.stake);
-                wait = self.start(wait.key, wish, not_before, None);
+                wait = self.start(wait.person, wait.key, ask, None);
                 continue;
             }
-            return verdict;
+            let source = match verdict {
+                Verdict::Failed(_) => Source::Nowhere,
+                _ => wait.source,
+            };
+            return (verdict, source);
         }
     }
 }
 
+impl Ask {
+    /// The same for somebody of whom there is a stale answer.
+    fn impatient(&self) -> Self {
+        let mut ask = *self;
+        ask.wish.deadline = ask.wish.deadline.min(ask.patience);
+        ask
+    }
+}
+
 impl Core {
-    fn cache_key(&self, key: &FlightKey) -> CacheKey {
+    fn cache_key<'a>(&self, key: &'a FlightKey) -> CacheKey<'a> {
         CacheKey {
             directory: self.number,
             include_resigned: key.include_resigned,
-            identifier: key.identifier.clone(),
+            identifier: key.identifier.as_str(),
+        }
+    }
+
+    fn remember(&self, key: &FlightKey, verdict: &Verdict) {
+        if let Some((asked, fact)) = verdict.fact() {
+            self.cache
+                .insert(self.cache_key(key), key.kind, &fact, asked);
+        }
+    }
+
+    /// Nobody could be asked: it is not tried again at once. It is for who is stale if the directory
+    /// did say something, for who asks must hear it.
+    fn postpone(&self, key: &FlightKey, verdict: &Verdict) {
+        let also_if_stale = match verdict {
+            Verdict::Failed(failure) => failure.allows_stale(),
+            Verdict::NotGranted(_) => false,
+            _ => return,
+        };
+        if !is_late(verdict) {
+            let now = Instant::now();
+            let key_of_cache = self.cache_key(key);
+            self.cache
+                .postpone(key_of_cache, key.kind, now, also_if_stale);
         }
     }
 
@@ -321,39 +469,29 @@ impl Core {
     }
 }
 
-/// Who is known not to be there by a call that left before one that found them by another kind of ID,
-/// and how new an answer about them must be.
-fn outdated(judged: &Judged, include_resigned: bool) -> Option<(Vec<FlightKey>, Instant)> {
-    let found = |identifier: &Identifier| {
-        let verdicts = judged.iter().filter_map(|(_, v)| v.get(identifier));
-        let found = verdicts.filter_map(|verdict| match verdict {
-            Verdict::Found(asked, _) => Some(asked.departed),
-            _ => None,
-        });
-        found.max()
-    };
-    if judged.len() < 2 {
-        return None;
-    }
-    let mut outdated = Vec::new();
-    let mut newest: Option<Instant> = None;
-    for (kind, verdicts) in judged {
-        for (identifier, verdict) in verdicts {
-            if let Verdict::NotFound(asked) = verdict
-                && let Some(found) = found(identifier).filter(|found| *found > asked.departed)
-            {
-                newest = newest.max(Some(found));
-                outdated.push(FlightKey {
-                    kind: *kind,
-                    include_resigned,
-                    identifier: identifier.clone(),
-                });
+/// There is no room: who has something to fall back on gets it. Gives back those who may wait longer.
+fn refused(
+    judged: &mut Judged,
+    lacking: Vec<Lacking>,
+    error: &LookupError,
+    may_wait_longer: bool,
+) -> Vec<Lacking> {
+    let failure = Failure::from(error);
+    let mut patient = Vec::new();
+    for lacking in lacking {
+        let (person, kind) = (lacking.person, lacking.key.kind);
+        match lacking.fallback {
+            Some(stale) if failure.allows_stale() => {
+                judged.set(person, kind, stale, Source::Stale);
+            }
+            None if may_wait_longer => patient.push(lacking),
+            _ => {
+                let failed = Verdict::Failed(failure.clone());
+                judged.set(person, kind, failed, Source::Nowhere);
             }
         }
     }
-    // In an order of their own: that of a hash map cannot be replayed.
-    outdated.sort_unstable_by(|a, b| (a.kind, &a.identifier).cmp(&(b.kind, &b.identifier)));
-    Some((outdated, newest?))
+    patient
 }
 
 fn is_late(verdict: &Verdict) -> bool {

@@ -21,12 +21,13 @@ use crate::{
         Directory, DirectoryError, DirectoryErrorKind as Kind, LookupAnswer, LookupBatch,
         LookupScope,
     },
-    identity::Email,
+    identity::{Email, Person, PersonStatus},
     quota::{Limit, Quota},
 };
 
 const TTL: Duration = Duration::from_secs(1000);
 const NEGATIVE: Duration = Duration::from_mins(1);
+const STALE: Duration = Duration::from_hours(24);
 
 type Rows = Result<Vec<(&'static str, Option<PersonStatus>)>, Kind>;
 type Answers = fn(&str, LookupScope) -> Rows;
@@ -112,6 +113,7 @@ fn bench(answers: Answers) -> Bench {
     let ttls = Ttls {
         found: TTL,
         negative: NEGATIVE,
+        serve_stale: STALE,
     };
     let cache = Arc::new(Cache::new(1000, ttls, random));
     let tenant = Tenant::new(0, batcher, cache);
@@ -122,12 +124,12 @@ fn bench(answers: Answers) -> Bench {
 
 impl Bench {
     async fn ask(&self, who: &[&str], kinds: &[UserIdType], resigned: bool) -> Vec<Resolution> {
-        let request = ResolveRequest {
-            user_id_types: kinds.to_vec(),
+        let terms = Terms {
+            user_id_types: kinds.iter().copied().collect(),
             include_resigned: resigned,
-            ..request(who)
+            ..terms(who.len())
         };
-        self.resolver.resolve(request).await.unwrap()
+        self.resolve(who, &terms).await
     }
 
     async fn ask_by(
@@ -136,12 +138,18 @@ impl Bench {
         max_age: Option<Duration>,
         within: Duration,
     ) -> Vec<Resolution> {
-        let request = ResolveRequest {
+        let terms = Terms {
             max_age,
             deadline: Deadline::after(within),
-            ..request(who)
+            ..terms(who.len())
         };
-        self.resolver.resolve(request).await.unwrap()
+        self.resolve(who, &terms).await
+    }
+
+    async fn resolve(&self, who: &[&str], terms: &Terms) -> Vec<Resolution> {
+        let parse = |text: &&str| Email::parse(text).map(Identifier::Email);
+        let who: Vec<_> = who.iter().map(parse).collect();
+        self.resolver.resolve("", terms, &who).await.unwrap()
     }
 
     fn tenant(&self) -> &Tenant {
@@ -153,14 +161,12 @@ impl Bench {
     }
 }
 
-fn request(who: &[&str]) -> ResolveRequest {
-    let parse = |text: &&str| Email::parse(text).map(Identifier::Email);
-    ResolveRequest {
-        tenant: String::new(),
-        user_id_types: vec![],
-        identifiers: who.iter().map(parse).collect(),
+fn terms(identifiers: usize) -> Terms {
+    Terms {
+        user_id_types: Kinds::default(),
         include_resigned: false,
         max_age: None,
+        identifiers,
         caller: CallerId(1),
         deadline: Deadline::after(Duration::from_secs(5)),
         when_full: WhenFull::Shed,
@@ -501,14 +507,11 @@ async fn a_kind_that_is_not_granted_is_never_taken_for_nobody() {
 #[tokio::test(start_paused = true)]
 async fn an_unknown_tenant_fails_the_request() {
     let bench = bench(|_, _| Ok(vec![]));
-    let request = |tenant: &str| ResolveRequest {
-        tenant: tenant.to_owned(),
-        ..request(&[])
-    };
-    let failure = bench.resolver.resolve(request("nope")).await.unwrap_err();
+    let begin = |resolver: &Resolver, tenant| resolver.begin(tenant, &terms(1)).err().unwrap();
+    let failure = begin(&bench.resolver, "nope");
     assert_eq!(failure.reason, Reason::TenantNotFound);
     let none = Resolver::new(BTreeMap::new(), None);
-    let failure = none.resolve(request("")).await.unwrap_err();
+    let failure = begin(&none, "");
     assert_eq!(failure.reason, Reason::InvalidRequest);
 }
 

@@ -265,3 +265,31 @@ fn hostile_text_of_any_size_is_answered() {
         is_sound(&format!("a@{}", "例".repeat(size)));
     }
 }
+
+#[test]
+fn what_is_plainly_normal_is_the_normal_form_that_is_worked_out() {
+    let alphabet: Vec<char> = "aaabbz09..--_+'\"A xn--x/@".chars().collect();
+    let mut random = fastrand::Rng::with_seed(SEED);
+    let mut plain = 0;
+    for round in 0..60_000 {
+        let mut text = String::new();
+        let longest = if round % 50 == 0 { 300 } else { 8 };
+        for _ in 0..random.usize(0..longest) {
+            text.push(*random.choice(&alphabet).unwrap());
+        }
+        text.push('@');
+        for _ in 0..random.usize(0..longest) {
+            text.push(*random.choice(&alphabet).unwrap());
+        }
+        if is_plainly_normal(&text) {
+            plain += 1;
+            assert_eq!(work_out(&text).as_deref(), Ok(&*text), "{SEED}");
+        }
+    }
+    for length in 200..260 {
+        let domain = "a.".repeat(length / 2) + "example";
+        let text = format!("n@{domain}");
+        assert!(!is_plainly_normal(&text) || work_out(&text).as_deref() == Ok(&*text));
+    }
+    assert!(plain > 2_000, "{plain}");
+}

@@ -300,3 +300,16 @@ fn hostile_text_is_answered() {
         is_sound(&text);
     }
 }
+
+#[test]
+fn what_is_taken_as_it_is_is_the_normal_form_that_is_worked_out() {
+    let mut random = fastrand::Rng::with_seed(SEED);
+    for _ in 0..20_000 {
+        let length = random.usize(9..13);
+        let digits: String = (0..length).map(|_| random.digit(10)).collect();
+        for text in [format!("+86{digits}"), format!("+861{digits}")] {
+            let normal = normalise(&text).map(std::borrow::Cow::into_owned);
+            assert_eq!(normal, work_out(&text), "{SEED}");
+        }
+    }
+}

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use feishu_id::{
     caller::CallerId,
     deadline::Deadline,
-    resolver::{Failure, Resolution, ResolveRequest, Resolver},
+    resolver::{Failure, Resolution, Resolver, Terms},
 };
 use tokio::time::{Instant, timeout_at};
 
@@ -19,10 +19,11 @@ pub(super) fn name(tenant: usize) -> String {
 pub(super) async fn ask(world: Shared, resolver: Arc<Resolver>, ask: Ask) {
     let start = Instant::now();
     let deadline = Deadline::after(ask.within);
-    let request = ResolveRequest {
-        tenant: name(ask.tenant),
-        user_id_types: ask.kinds.clone(),
-        identifiers: ask.who.iter().map(|who| who.identifier()).collect(),
+    let tenant = name(ask.tenant);
+    let who: Vec<_> = ask.who.iter().map(|who| who.identifier()).collect();
+    let terms = Terms {
+        user_id_types: ask.kinds.iter().copied().collect(),
+        identifiers: who.len(),
         include_resigned: ask.include_resigned,
         max_age: ask.max_age,
         caller: CallerId(ask.caller),
@@ -35,7 +36,7 @@ pub(super) async fn ask(world: Shared, resolver: Arc<Resolver>, ask: Ask) {
         let at = world.ms(start);
         world.trace.add(at, || format!("{at:>9} {ask:?}"));
     }
-    let mut resolving = Box::pin(resolver.resolve(request));
+    let mut resolving = Box::pin(resolver.resolve(&tenant, &terms, &who));
     let mut until = deadline.instant() + Duration::from_secs(1);
     if let Some(patience) = ask.leaves_after {
         until = until.min(start + patience);
@@ -134,6 +135,7 @@ fn summary(resolution: &Resolution) -> (String, Vec<String>) {
     match resolution {
         Resolution::Resolved(resolved) => {
             let name = match resolved.missing {
+                None if resolved.stale => "Resolved, stale",
                 None => "Resolved",
                 Some(_) => "Resolved in part",
             };

@@ -68,8 +68,10 @@ impl Asked<'_> {
                     several |= ids.len() > 1;
                     match ids.as_slice() {
                         [] => {}
-                        [only] => self.given(who, kind, &Meaning::One(only.clone()), *asked_at)?,
-                        _ => self.given(who, kind, &Meaning::Several(ids), *asked_at)?,
+                        [only] => {
+                            self.given(who, kind, &Meaning::One(only.clone()), *asked_at, false)?
+                        }
+                        _ => self.given(who, kind, &Meaning::Several(ids), *asked_at, false)?,
                     }
                 }
                 if several {
@@ -109,16 +111,50 @@ impl Asked<'_> {
 
     fn resolved(&self, who: Who, resolved: &Resolved) -> Verdict {
         let kinds = self.kinds();
-        for (kind, id) in &resolved.ids {
-            if !kinds.contains(kind) {
+        let ids = [
+            (UserIdType::UserId, &resolved.ids.user_id),
+            (UserIdType::OpenId, &resolved.ids.open_id),
+            (UserIdType::UnionId, &resolved.ids.union_id),
+        ];
+        for (kind, id) in ids {
+            let Some(id) = id else { continue };
+            if !kinds.contains(&kind) {
                 return Err(format!("{kind:?} was not asked for"));
             }
-            self.given(who, *kind, &Meaning::One(id.clone()), resolved.asked_at)?;
+            let stale = resolved.stale;
+            self.given(
+                who,
+                kind,
+                &Meaning::One(id.clone()),
+                resolved.asked_at,
+                stale,
+            )?;
         }
-        if resolved.missing.is_none() != (resolved.ids.len() == kinds.len()) {
+        if resolved.stale {
+            self.stale()?;
+        }
+        if resolved.missing.is_none() != (resolved.ids.values().count() == kinds.len()) {
             return Err("a kind is missing without a reason, or the other way round".to_owned());
         }
         Ok(())
+    }
+
+    /// A stale answer has a cause: Feishu could not be asked, or not in time.
+    fn stale(&self) -> Verdict {
+        let patience = Duration::from_millis(1800).min(self.ask.within.mul_f64(0.9));
+        let waited = self.end - self.start;
+        let is_in_vain = waited + Duration::from_millis(25) >= patience;
+        let failed_lately = self.caused(MONTH_MEMORY, |kind| {
+            !matches!(
+                kind,
+                Kind::ScopeMissing { .. } | Kind::AppUnavailable | Kind::IdKindRefused
+            )
+        });
+        if is_in_vain || failed_lately {
+            Ok(())
+        } else {
+            Err(format!("stale after {waited:?}, and nothing has failed"))
+        }
     }
 
     /// Several people live as long as nobody.
@@ -128,11 +164,13 @@ impl Asked<'_> {
         kind: UserIdType,
         meaning: &Meaning,
         asked_at: SystemTime,
+        stale: bool,
     ) -> Verdict {
         let resigned = self.ask.include_resigned;
         let all = self.ledger.of(self.question(who, kind, resigned));
         let is_fresh = |earlier: usize, record: &Record| {
             let ttl = match meaning {
+                Meaning::One(_) if stale => self.setting.ttl + self.setting.serve_stale,
                 Meaning::One(_) => self.setting.ttl,
                 Meaning::Several(_) => self.negative_ttl(earlier),
             };
@@ -221,24 +259,7 @@ impl Asked<'_> {
                 "a failure although nothing went wrong: {failure:?}"
             ));
         }
-        let failures = || {
-            self.ledger
-                .failures
-                .iter()
-                .filter(|f| f.tenant == self.ask.tenant)
-        };
-        let caused = |memory: Duration, by: fn(&Kind) -> bool| {
-            let since = |ended: Instant| {
-                let mut answered = self.ledger.answered.iter();
-                answered.any(|(tenant, at)| {
-                    *tenant == self.ask.tenant && *at > ended && *at < self.start
-                })
-            };
-            // Who comes while a probe is out is told why it is one, however long ago that was.
-            failures().any(|FailedCall { ended, kind, .. }| {
-                by(kind) && (*ended + memory >= self.start || !since(*ended))
-            })
-        };
+        let caused = |memory, by| self.caused(memory, by);
         let has_cause = match failure.reason {
             Reason::DeadlineExceeded => {
                 let waited = self.end - self.start;
@@ -276,6 +297,24 @@ impl Asked<'_> {
         } else {
             Err(format!("a failure without a cause: {failure:?}"))
         }
+    }
+
+    /// Whether a call of the tenant's has failed so lately enough to be remembered.
+    fn caused(&self, memory: Duration, by: fn(&Kind) -> bool) -> bool {
+        let mut failures = self
+            .ledger
+            .failures
+            .iter()
+            .filter(|f| f.tenant == self.ask.tenant);
+        let since = |ended: Instant| {
+            let mut answered = self.ledger.answered.iter();
+            answered
+                .any(|(tenant, at)| *tenant == self.ask.tenant && *at > ended && *at < self.start)
+        };
+        // Who comes while a probe is out is told why it is one, however long ago that was.
+        failures.any(|FailedCall { ended, kind, .. }| {
+            by(kind) && (*ended + memory >= self.start || !since(*ended))
+        })
     }
 
     /// It doubles with each time that the question was asked before.

@@ -47,6 +47,7 @@ impl Setting {
             },
             ttl: pick(rng, &[10, 60, 12 * 60]).mins(),
             negative: Duration::from_mins(1),
+            serve_stale: pick(rng, &[0, 10, 24 * 60]).mins(),
             delay_ms: pick(rng, &[0, 10, 30, 120]),
             form: pick(rng, &[Form::Fixed, Form::Sliding]),
             tells_reset: rng.bool(),

@@ -121,6 +121,7 @@ fn bench(setting: &Setting, world: &Shared) -> Bench {
     let ttls = Ttls {
         found: setting.ttl,
         negative: setting.negative,
+        serve_stale: setting.serve_stale,
     };
     let cache = Arc::new(Cache::new(100_000, ttls, random));
     let limit = |limit, seconds| Limit {

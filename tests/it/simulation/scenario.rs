@@ -28,6 +28,7 @@ pub(super) struct Setting {
     pub(super) max_queue: usize,
     pub(super) ttl: Duration,
     pub(super) negative: Duration,
+    pub(super) serve_stale: Duration,
     /// Longest way there, and longest way back, in milliseconds.
     pub(super) delay_ms: u64,
     pub(super) form: Form,
@@ -204,6 +205,7 @@ impl Default for Setting {
             max_queue: 2000,
             ttl: Duration::from_hours(12),
             negative: Duration::from_mins(1),
+            serve_stale: Duration::from_hours(24),
             delay_ms: 20,
             form: Form::Sliding,
             tells_reset: true,

@@ -1,0 +1,74 @@
+//! What an answer is kept under: everything that changes it but for the kind of ID, in full.
+
+use std::hash::{Hash, Hasher};
+
+use quick_cache::Equivalent;
+
+/// Everything that changes an answer but for the kind of ID. Never `Debug`: it is personal data.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct CacheKey<'a> {
+    /// Which directory: a number for its tenant, base URL and app together.
+    pub directory: u32,
+    /// Whether people who have left count.
+    pub include_resigned: bool,
+    /// Who, in normal form: no e-mail address reads like a mobile number.
+    pub identifier: &'a str,
+}
+
+/// A key in one piece, as there may be millions of them: five bytes, then the identifier.
+pub(super) struct StoredKey(Box<[u8]>);
+
+const HEAD: usize = 5;
+
+impl CacheKey<'_> {
+    fn head(&self) -> [u8; HEAD] {
+        let [a, b, c, d] = self.directory.to_le_bytes();
+        [a, b, c, d, u8::from(self.include_resigned)]
+    }
+
+    pub(super) fn to_stored(self) -> StoredKey {
+        StoredKey([&self.head(), self.identifier.as_bytes()].concat().into())
+    }
+}
+
+impl StoredKey {
+    /// Which directory it is of.
+    pub(super) fn directory(&self) -> Option<u32> {
+        self.0.first_chunk().map(|bytes| u32::from_le_bytes(*bytes))
+    }
+
+    fn parts(&self) -> (&[u8], &[u8]) {
+        self.0.split_at_checked(HEAD).unwrap_or((&self.0, &[]))
+    }
+}
+
+// Both forms hash alike, so that one is found by the other.
+
+impl Hash for CacheKey<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(&self.head());
+        state.write(self.identifier.as_bytes());
+    }
+}
+
+impl Hash for StoredKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let (head, identifier) = self.parts();
+        state.write(head);
+        state.write(identifier);
+    }
+}
+
+impl PartialEq for StoredKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl Eq for StoredKey {}
+
+impl Equivalent<StoredKey> for CacheKey<'_> {
+    fn equivalent(&self, key: &StoredKey) -> bool {
+        key.parts() == (self.head().as_slice(), self.identifier.as_bytes())
+    }
+}

@@ -1,0 +1,129 @@
+//! What is known already: given at once if it is fresh, or if it is stale and nobody can be asked. The
+//! whole way of almost every request, so nothing is copied here but what goes out.
+
+use crate::{
+    batch::Standing,
+    cache::{Answer, Freshness},
+    identity::{Identifier, NormalForm, UserIdType},
+};
+
+use super::{
+    Answered, Ids, Kinds, Resolution, Resolved, Source, assemble,
+    flight::FlightKey,
+    judge::Verdict,
+    tenant::{Ask, Tenant},
+};
+
+/// What is known of one kind of ID, and what to do with it.
+pub(super) enum Recalled {
+    /// It is the answer.
+    Answer(Verdict, Source),
+    /// It is the answer if no fresh one comes in time.
+    Fallback(Verdict),
+    /// There is none that may be given.
+    Nothing,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Give {
+    Now,
+    IfNoFreshOneComes,
+}
+
+impl Tenant {
+    /// The answer, if it can be given without asking anybody.
+    pub(super) fn recall(&self, who: &NormalForm<'_>, kinds: Kinds, ask: &Ask) -> Option<Answered> {
+        let known = self.known(who.as_str(), ask)?;
+        let mut ids = Ids::default();
+        let (mut status, mut oldest, mut stale) = (None, None, false);
+        for kind in kinds.iter() {
+            let answer = known.answer(kind).filter(|a| is_new_enough(a, ask))?;
+            let give = self.give(&answer, ask, || who.clone().into_identifier());
+            if give != Give::Now {
+                return None;
+            }
+            let Some((id, said)) = answer.found() else {
+                return whole_answer(&answer, kinds);
+            };
+            ids.set(kind, id.to_owned());
+            status = status.or(said);
+            stale |= answer.is_stale();
+            let at = answer.asked_at();
+            oldest = Some(oldest.map_or(at, |oldest| at.min(oldest)));
+        }
+        Some(Answered {
+            resolution: Resolution::Resolved(Resolved {
+                ids,
+                status,
+                asked_at: oldest?,
+                stale,
+                missing: None,
+            }),
+            source: if stale { Source::Stale } else { Source::Cache },
+        })
+    }
+
+    /// What is known of one kind of ID.
+    pub(super) fn recall_one(&self, who: &Identifier, kind: UserIdType, ask: &Ask) -> Recalled {
+        let Some(known) = self.known(who.as_str(), ask) else {
+            return Recalled::Nothing;
+        };
+        let answer = known.answer(kind).filter(|a| is_new_enough(a, ask));
+        let Some((answer, verdict)) = answer.and_then(|a| Some((a, Verdict::of_answer(&a)?)))
+        else {
+            return Recalled::Nothing;
+        };
+        match self.give(&answer, ask, || who.clone()) {
+            Give::Now if answer.is_stale() => Recalled::Answer(verdict, Source::Stale),
+            Give::Now => Recalled::Answer(verdict, Source::Cache),
+            Give::IfNoFreshOneComes => Recalled::Fallback(verdict),
+        }
+    }
+
+    /// Whether to give it as it is. Has it asked for again behind, if it is time for that.
+    fn give(&self, answer: &Answer<'_>, ask: &Ask, who: impl FnOnce() -> Identifier) -> Give {
+        let key = || FlightKey {
+            kind: answer.kind(),
+            include_resigned: ask.include_resigned,
+            identifier: who(),
+        };
+        match answer.freshness {
+            Freshness::Fresh => Give::Now,
+            Freshness::RefreshDue {
+                urgent_at,
+                expires_at,
+            } => {
+                self.refresh(&key(), urgent_at, expires_at);
+                Give::Now
+            }
+            Freshness::Stale { may_ask } => match self.core.batcher.standing(ask.now) {
+                Standing::Asking if may_ask => Give::IfNoFreshOneComes,
+                Standing::Asking
+                | Standing::Resting {
+                    probe_is_due: false,
+                } => Give::Now,
+                Standing::Resting { probe_is_due: true } => {
+                    self.ask_behind(&key());
+                    Give::Now
+                }
+                // The directory does answer, and what it says is for the caller.
+                Standing::Refusing => Give::IfNoFreshOneComes,
+            },
+        }
+    }
+}
+
+/// Whether the caller takes an answer of that age.
+fn is_new_enough(answer: &Answer<'_>, ask: &Ask) -> bool {
+    ask.not_before
+        .is_none_or(|oldest| oldest <= answer.departed())
+}
+
+/// The answer about somebody who was not found, if it does not depend on other kinds of ID.
+fn whole_answer(answer: &Answer<'_>, kinds: Kinds) -> Option<Answered> {
+    let verdict = Verdict::of_answer(answer)?;
+    (kinds.iter().count() == 1).then(|| Answered {
+        resolution: assemble::of_one(answer.kind(), &verdict),
+        source: Source::Cache,
+    })
+}
