@@ -12,6 +12,7 @@ mod outdated;
 mod recall;
 mod resolution;
 mod tenant;
+mod waits;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

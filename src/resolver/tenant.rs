@@ -1,39 +1,33 @@
 //! One tenant's people: from what is known already to the flights of what is not. Nothing in it is
 //! shared with another tenant but the memory of answers, whose keys tell them apart.
 
-use std::{
-    sync::{Arc, Weak},
-    time::Duration,
-};
+use std::sync::{Arc, Weak};
 
 use futures_util::{FutureExt as _, future::BoxFuture};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use crate::{
-    batch::{Batcher, Interest, LookupError, Places, Stake, WhenFull, Wish},
+    batch::{Batcher, Interest, LookupError, WhenFull, Wish},
     cache::{Cache, CacheKey, Known},
-    coalesce::{Flights, Landing},
+    coalesce::Flights,
     identity::{Identifier, UserIdType},
 };
 
 use super::{
     Failure, Reason, Source, failure,
-    flight::{self, FlightKey},
+    flight::FlightKey,
     judge::{Judged, Verdict},
     outdated::outdated,
     recall::Recalled,
+    waits::{Lacking, Wait},
 };
-
-/// How long a call for somebody who is known, but stale, is tried for behind those who ask. As long as
-/// the pause before the next attempt.
-const BEHIND: Duration = Duration::from_secs(30);
 
 /// One tenant.
 pub struct Tenant {
     pub(super) core: Arc<Core>,
-    flights: Flights<FlightKey, Verdict, Arc<Interest>>,
+    pub(super) flights: Flights<FlightKey, Verdict, Arc<Interest>>,
     /// For flights that need another one: they must not keep alive what owns them.
-    me: Weak<Self>,
+    pub(super) me: Weak<Self>,
 }
 
 /// What a flight needs of its tenant.
@@ -55,25 +49,6 @@ pub(super) struct Ask {
     pub(super) patience: Instant,
     pub(super) wish: Wish,
     pub(super) when_full: WhenFull,
-}
-
-/// A flight that somebody waits for.
-struct Wait {
-    person: usize,
-    key: FlightKey,
-    source: Source,
-    stake: Stake,
-    landing: Landing<Verdict>,
-    /// The answer if none comes in time.
-    fallback: Option<Verdict>,
-}
-
-/// Somebody for whom there is no flight yet.
-struct Lacking {
-    person: usize,
-    key: FlightKey,
-    /// The answer if none comes in time.
-    fallback: Option<Verdict>,
 }
 
 impl Tenant {
@@ -247,184 +222,20 @@ impl Tenant {
             let (person, key) = (lacking.person, lacking.key);
             match self.recall_one(&key.identifier, key.kind, &ask) {
                 Recalled::Answer(known, source) => judged.set(person, key.kind, known, source),
-                _ => waits.push(Wait {
-                    fallback: lacking.fallback,
-                    ..self.start(person, key, &ask, places.split())
-                }),
+                _ => {
+                    let mut wait = self.start(person, key, &ask, places.split());
+                    wait.fallback = lacking.fallback;
+                    waits.push(wait);
+                }
             }
         }
         Vec::new()
-    }
-
-    /// Joins the flight of this key, if there is one that is good enough.
-    fn join(&self, person: usize, key: FlightKey, ask: &Ask) -> Result<Wait, Lacking> {
-        let enter = |interest: &Arc<Interest>| interest.join(ask.wish, ask.not_before);
-        match self.flights.join_if(&key, enter) {
-            Some((stake, landing)) => Ok(Wait {
-                person,
-                key,
-                source: Source::Coalesced,
-                stake,
-                landing,
-                fallback: None,
-            }),
-            None => Err(Lacking {
-                person,
-                key,
-                fallback: None,
-            }),
-        }
-    }
-
-    /// Joins the flight of this key, or starts it.
-    fn start(&self, person: usize, key: FlightKey, ask: &Ask, place: Option<Places>) -> Wait {
-        let mut source = Source::Coalesced;
-        let (stake, landing) = self.flights.join_or_replace(
-            key.clone(),
-            |interest| interest.join(ask.wish, ask.not_before),
-            || {
-                source = Source::Upstream;
-                let (interest, stake) = Interest::new(ask.wish);
-                let load = self.load(key.clone(), interest.clone(), place);
-                (interest, stake, load)
-            },
-        );
-        Wait {
-            person,
-            key,
-            source,
-            stake,
-            landing,
-            fallback: None,
-        }
-    }
-
-    /// Asks again, without hurry, for what is about to expire.
-    pub(super) fn refresh(&self, key: &FlightKey, urgent_at: Instant, expires_at: Instant) {
-        // Whatever is under way already is new enough.
-        let enter = |_: &Arc<Interest>| Some(());
-        self.lasting(key, Wish::refresh(urgent_at, expires_at), enter, |_| ());
-    }
-
-    /// Asks again for somebody who is stale, and does not wait.
-    pub(super) fn ask_behind(&self, key: &FlightKey) {
-        let now = Instant::now();
-        let enter = |_: &Arc<Interest>| Some(());
-        self.lasting(key, Wish::refresh(now, now + BEHIND), enter, |_| ());
-    }
-
-    /// Asks again for somebody who is stale. The call goes on when whoever asks has stopped waiting, so
-    /// that it is worth having been made; if there is room for one that does.
-    fn ask_for(
-        &self,
-        person: usize,
-        key: FlightKey,
-        ask: &Ask,
-        stale: Verdict,
-    ) -> Result<Wait, Lacking> {
-        let now = Instant::now();
-        let wish = ask.impatient().wish;
-        let joined = self.lasting(
-            &key,
-            Wish::refresh(now, now + BEHIND),
-            |interest| interest.join(wish, ask.not_before).map(Some),
-            |interest| interest.join(wish, None),
-        );
-        let fallback = Some(stale);
-        match joined {
-            Some((Some(stake), landing)) => Ok(Wait {
-                person,
-                key,
-                source: Source::Upstream,
-                stake,
-                landing,
-                fallback,
-            }),
-            _ => Err(Lacking {
-                person,
-                key,
-                fallback,
-            }),
-        }
-    }
-
-    /// Joins the flight of this key, or starts one that goes on without those who wait for it. None if
-    /// there is no room for another one.
-    fn lasting<T>(
-        &self,
-        key: &FlightKey,
-        wish: Wish,
-        enter: impl FnOnce(&Arc<Interest>) -> Option<T>,
-        first: impl FnOnce(&Arc<Interest>) -> T,
-    ) -> Option<(T, Landing<Verdict>)> {
-        let place = self.core.batcher.admit_refresh()?;
-        let start = || {
-            let (interest, stake) = Interest::new(wish);
-            let entered = first(&interest);
-            let load = self.load(key.clone(), interest.clone(), Some(place));
-            let (core, key) = (self.core.clone(), key.clone());
-            let load = async move {
-                let verdict = load.await;
-                core.postpone(&key, &verdict);
-                drop(stake);
-                verdict
-            };
-            (interest, entered, load)
-        };
-        Some(self.flights.join_or_replace(key.clone(), enter, start))
-    }
-
-    /// One flight: looks up, judges, remembers.
-    fn load(
-        &self,
-        key: FlightKey,
-        interest: Arc<Interest>,
-        place: Option<Places>,
-    ) -> impl Future<Output = Verdict> + Send + use<> {
-        let (core, tenant) = (self.core.clone(), self.me.clone());
-        async move {
-            let verdict = flight::fly(&core, &tenant, &key, &interest).await;
-            core.remember(&key, &verdict);
-            drop(place);
-            verdict
-        }
-    }
-
-    async fn wait(&self, mut wait: Wait, ask: &Ask) -> (Verdict, Source) {
-        let until = match wait.fallback {
-            Some(_) => ask.impatient().wish.deadline,
-            None => ask.wish.deadline,
-        };
-        loop {
-            let verdict = match timeout_at(until, wait.landing.wait()).await {
-                Ok(Ok(verdict)) => verdict,
-                Ok(Err(_crashed)) => Verdict::Failed(Failure::crashed()),
-                Err(_late) => Verdict::Failed(Failure::late()),
-            };
-            if let Verdict::Failed(failure) = &verdict
-                && failure.allows_stale()
-                && let Some(stale) = wait.fallback.take()
-            {
-                return (stale, Source::Stale);
-            }
-            // It was given up by others just when this one came; there is time for another.
-            if is_late(&verdict) && Instant::now() < until {
-                drop(wait.stake);
-                wait = self.start(wait.person, wait.key, ask, None);
-                continue;
-            }
-            let source = match verdict {
-                Verdict::Failed(_) => Source::Nowhere,
-                _ => wait.source,
-            };
-            return (verdict, source);
-        }
     }
 }
 
 impl Ask {
     /// The same for somebody of whom there is a stale answer.
-    fn impatient(&self) -> Self {
+    pub(super) fn impatient(&self) -> Self {
         let mut ask = *self;
         ask.wish.deadline = ask.wish.deadline.min(ask.patience);
         ask
@@ -440,7 +251,7 @@ impl Core {
         }
     }
 
-    fn remember(&self, key: &FlightKey, verdict: &Verdict) {
+    pub(super) fn remember(&self, key: &FlightKey, verdict: &Verdict) {
         if let Some((asked, fact)) = verdict.fact() {
             self.cache
                 .insert(self.cache_key(key), key.kind, &fact, asked);
@@ -449,7 +260,7 @@ impl Core {
 
     /// Nobody could be asked: it is not tried again at once. It is for who is stale if the directory
     /// did say something, for who asks must hear it.
-    fn postpone(&self, key: &FlightKey, verdict: &Verdict) {
+    pub(super) fn postpone(&self, key: &FlightKey, verdict: &Verdict) {
         let also_if_stale = match verdict {
             Verdict::Failed(failure) => failure.allows_stale(),
             Verdict::NotGranted(_) => false,
@@ -494,6 +305,6 @@ fn refused(
     patient
 }
 
-fn is_late(verdict: &Verdict) -> bool {
+pub(super) fn is_late(verdict: &Verdict) -> bool {
     matches!(verdict, Verdict::Failed(failure) if failure.reason == Reason::DeadlineExceeded)
 }

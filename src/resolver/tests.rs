@@ -11,6 +11,8 @@ use futures_util::{
     future::{BoxFuture, join_all},
 };
 
+mod stale;
+
 use super::*;
 use crate::{
     backoff::Random,
@@ -39,6 +41,8 @@ struct Script {
     latency_ms: AtomicU64,
     /// Refuses the next call because of the rate limit.
     throttle: AtomicBool,
+    /// Every call fails so.
+    down: Mutex<Option<Kind>>,
 }
 
 impl Directory for Script {
@@ -57,6 +61,9 @@ impl Directory for Script {
             .await;
             if self.throttle.swap(false, Ordering::SeqCst) {
                 return Err(error(Kind::Throttled { retry_after: None }));
+            }
+            if let Some(kind) = self.down.lock().unwrap().clone() {
+                return Err(error(kind));
             }
             let mut people = std::collections::HashMap::new();
             for key in batch.keys() {
@@ -98,6 +105,7 @@ fn bench(answers: Answers) -> Bench {
         calls: Mutex::default(),
         latency_ms: AtomicU64::default(),
         throttle: AtomicBool::default(),
+        down: Mutex::default(),
     });
     let second = Limit {
         limit: 50,
@@ -130,6 +138,10 @@ impl Bench {
             ..terms(who.len())
         };
         self.resolve(who, &terms).await
+    }
+
+    fn goes_down(&self, kind: impl Into<Option<Kind>>) {
+        *self.script.down.lock().unwrap() = kind.into();
     }
 
     async fn ask_by(

@@ -1,0 +1,188 @@
+//! Through an outage: who is given as they were known, for how long, and at what cost.
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn known(who: &str) -> Rows {
+    Ok(match who {
+        "nobody@x" => vec![],
+        _ => vec![("1", None)],
+    })
+}
+
+/// A tenant that knows these people, all of whom are past their TTL now.
+async fn long_known(who: &[&str]) -> Bench {
+    let bench = bench(|who, _| known(who));
+    bench.ask(who, &[], false).await;
+    tokio::time::sleep(TTL + SECOND).await;
+    bench
+}
+
+fn is_stale(resolution: &Resolution) -> bool {
+    matches!(resolution, Resolution::Resolved(resolved) if resolved.stale)
+}
+
+fn is_failed(resolution: &Resolution, reason: Reason) -> bool {
+    matches!(resolution, Resolution::Failed(failure) if failure.reason == reason)
+}
+
+/// The answer for one person, and how long it took.
+async fn timed(bench: &Bench, within: Duration) -> (Resolution, Duration) {
+    let start = Instant::now();
+    let answers = bench.ask_by(&["a@x"], None, within).await;
+    (answers[0].clone(), start.elapsed())
+}
+
+#[tokio::test(start_paused = true)]
+async fn everybody_known_is_answered_for_a_day_for_a_call_every_half_minute() {
+    let names: Vec<_> = (0..100).map(|n| format!("p{n}@x")).collect();
+    let who: Vec<_> = names.iter().map(String::as_str).collect();
+    let bench = long_known(&who).await;
+    bench.goes_down(Kind::Unavailable);
+    let before = bench.calls();
+    let start = Instant::now();
+    // Until it is noticed.
+    while bench.calls() < before + 5 {
+        bench.ask(&who[..10], &[], false).await;
+    }
+    let noticed = bench.calls() - before;
+    assert!(noticed <= 5 + 16, "{noticed} calls until it was noticed");
+    let (mut asked, noticed_at) = (0, Instant::now());
+    while start.elapsed() < Duration::from_hours(23) {
+        let some = asked % 91;
+        let (answers, began) = (bench.ask(&who[some..some + 10], &[], false), Instant::now());
+        assert!(answers.await.iter().all(is_stale), "{:?}", start.elapsed());
+        assert!(began.elapsed() < Duration::from_millis(1), "nobody waits");
+        asked += 1;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+    let probes = bench.calls() - before - noticed;
+    let most = noticed_at.elapsed().as_secs() / 30 + 1;
+    assert!(u64::try_from(probes).unwrap() <= most, "{probes} of {most}");
+    assert!(probes > 2700, "{probes}: it is looked at again and again");
+    bench.goes_down(None);
+    let back = Instant::now();
+    while is_stale(&bench.ask(&["p7@x"], &[], false).await[0]) {
+        tokio::time::sleep(SECOND).await;
+    }
+    assert!(back.elapsed() <= 35 * SECOND, "{:?}", back.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_day_after_the_ttl_and_not_longer() {
+    let bench = long_known(&["a@x"]).await;
+    bench.goes_down(Kind::TimedOut);
+    tokio::time::sleep(STALE - 3 * SECOND).await;
+    assert!(is_stale(&timed(&bench, SECOND).await.0));
+    tokio::time::sleep(3 * SECOND).await;
+    let (answer, _) = timed(&bench, SECOND).await;
+    assert!(
+        is_failed(&answer, Reason::UpstreamUnavailable),
+        "{answer:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_it_hangs_a_stale_answer_goes_out_in_time_for_the_deadline() {
+    for (within, expected) in [(5000, 1800), (1000, 900), (100, 80), (10, 0)] {
+        let bench = long_known(&["a@x"]).await;
+        bench.script.latency_ms.store(10_000, Ordering::SeqCst);
+        let (answer, took) = timed(&bench, Duration::from_millis(within)).await;
+        assert!(is_stale(&answer), "{within}: {answer:?}");
+        let off = took.abs_diff(Duration::from_millis(expected));
+        assert!(off <= Duration::from_millis(2), "{within}: {took:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_comes_too_late_for_its_caller_is_not_in_vain() {
+    let bench = long_known(&["a@x"]).await;
+    bench.script.latency_ms.store(4000, Ordering::SeqCst);
+    assert!(is_stale(&timed(&bench, SECOND).await.0));
+    tokio::time::sleep(4 * SECOND).await;
+    let (answer, took) = timed(&bench, SECOND).await;
+    assert_eq!((ids(&answer), is_stale(&answer)), (vec!["1"], false));
+    assert!(took < SECOND / 10 && bench.calls() == 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn stale_is_given_when_nobody_could_be_asked_and_not_when_there_was_an_answer() {
+    let throttled = Kind::Throttled {
+        retry_after: Some(Duration::from_secs(60)),
+    };
+    let scope = Kind::ScopeMissing { scopes: vec![] };
+    for (kind, reason) in [
+        (Kind::Unavailable, None),
+        (Kind::TimedOut, None),
+        (Kind::InvalidResponse, None),
+        (throttled, None),
+        (Kind::MonthlyQuotaSpent, None),
+        (Kind::BadCredentials, None),
+        (scope, Some(Reason::ScopeMissing)),
+        (Kind::AppUnavailable, Some(Reason::AppUnavailable)),
+    ] {
+        let bench = long_known(&["a@x"]).await;
+        bench.goes_down(kind.clone());
+        // Also once it is not asked any more.
+        for n in 0..8 {
+            let (answer, _) = timed(&bench, 3 * SECOND).await;
+            match reason {
+                None => assert!(is_stale(&answer), "{kind:?} {n}: {answer:?}"),
+                Some(reason) => assert!(is_failed(&answer, reason), "{kind:?} {n}: {answer:?}"),
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_not_there_is_not_given_as_missing_and_who_wants_it_new_gets_nothing_old() {
+    let bench = long_known(&["a@x", "nobody@x"]).await;
+    bench.goes_down(Kind::Unavailable);
+    let answers = bench.ask(&["nobody@x", "a@x"], &[], false).await;
+    assert!(
+        is_failed(&answers[0], Reason::UpstreamUnavailable),
+        "{:?}",
+        answers[0]
+    );
+    assert!(is_stale(&answers[1]));
+    for (max_age, is_given) in [(TTL / 2, false), (TTL * 2, true)] {
+        let answers = bench.ask_by(&["a@x"], Some(max_age), SECOND).await;
+        assert_eq!(is_stale(&answers[0]), is_given, "{max_age:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_known_by_one_kind_of_id_is_not_given_for_another() {
+    let bench = long_known(&["a@x"]).await;
+    bench.goes_down(Kind::Unavailable);
+    let both = [UserIdType::UserId, UserIdType::OpenId];
+    let answers = bench.ask(&["a@x"], &both, false).await;
+    let Resolution::Resolved(resolved) = &answers[0] else {
+        unreachable!("{answers:?}");
+    };
+    assert!(resolved.stale && resolved.ids.open_id.is_none());
+    let missing = resolved.missing.as_ref().unwrap();
+    assert_eq!(missing.reason, Reason::UpstreamUnavailable);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_left_meanwhile_is_not_found_once_the_directory_answers() {
+    static GONE: AtomicBool = AtomicBool::new(false);
+    let bench = bench(|who, _| match who {
+        "a@x" if GONE.load(Ordering::SeqCst) => Ok(vec![]),
+        _ => Ok(vec![("1", None)]),
+    });
+    bench.ask(&["a@x", "b@x"], &[], false).await;
+    tokio::time::sleep(TTL + SECOND).await;
+    GONE.store(true, Ordering::SeqCst);
+    let answers = bench.ask(&["a@x", "b@x"], &[], false).await;
+    assert!(matches!(answers[0], Resolution::NotFound { .. }));
+    bench.goes_down(Kind::Unavailable);
+    tokio::time::sleep(NEGATIVE).await;
+    let (answer, _) = timed(&bench, SECOND).await;
+    assert!(
+        is_failed(&answer, Reason::UpstreamUnavailable),
+        "{answer:?}"
+    );
+}

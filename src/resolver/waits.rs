@@ -1,0 +1,214 @@
+//! Flights and those who wait for them: joined, started, or started so that they go on when nobody
+//! waits any more.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{Instant, timeout_at};
+
+use crate::{
+    batch::{Interest, Places, Stake, Wish},
+    coalesce::Landing,
+};
+
+use super::{
+    Failure, Source,
+    flight::{self, FlightKey},
+    judge::Verdict,
+    tenant::{Ask, Tenant, is_late},
+};
+
+/// How long a call for somebody who is known, but stale, is tried for behind those who ask. As long as
+/// the pause before the next attempt.
+const BEHIND: Duration = Duration::from_secs(30);
+
+/// A flight that somebody waits for.
+pub(super) struct Wait {
+    pub(super) person: usize,
+    pub(super) key: FlightKey,
+    source: Source,
+    stake: Stake,
+    landing: Landing<Verdict>,
+    /// The answer if none comes in time.
+    pub(super) fallback: Option<Verdict>,
+}
+
+/// Somebody for whom there is no flight yet.
+pub(super) struct Lacking {
+    pub(super) person: usize,
+    pub(super) key: FlightKey,
+    /// The answer if none comes in time.
+    pub(super) fallback: Option<Verdict>,
+}
+
+impl Tenant {
+    /// Joins the flight of this key, if there is one that is good enough.
+    pub(super) fn join(&self, person: usize, key: FlightKey, ask: &Ask) -> Result<Wait, Lacking> {
+        let enter = |interest: &Arc<Interest>| interest.join(ask.wish, ask.not_before);
+        match self.flights.join_if(&key, enter) {
+            Some((stake, landing)) => Ok(Wait {
+                person,
+                key,
+                source: Source::Coalesced,
+                stake,
+                landing,
+                fallback: None,
+            }),
+            None => Err(Lacking {
+                person,
+                key,
+                fallback: None,
+            }),
+        }
+    }
+
+    /// Joins the flight of this key, or starts it.
+    pub(super) fn start(
+        &self,
+        person: usize,
+        key: FlightKey,
+        ask: &Ask,
+        place: Option<Places>,
+    ) -> Wait {
+        let mut source = Source::Coalesced;
+        let (stake, landing) = self.flights.join_or_replace(
+            key.clone(),
+            |interest| interest.join(ask.wish, ask.not_before),
+            || {
+                source = Source::Upstream;
+                let (interest, stake) = Interest::new(ask.wish);
+                let load = self.load(key.clone(), interest.clone(), place);
+                (interest, stake, load)
+            },
+        );
+        Wait {
+            person,
+            key,
+            source,
+            stake,
+            landing,
+            fallback: None,
+        }
+    }
+
+    /// Asks again, without hurry, for what is about to expire.
+    pub(super) fn refresh(&self, key: &FlightKey, urgent_at: Instant, expires_at: Instant) {
+        // Whatever is under way already is new enough.
+        let enter = |_: &Arc<Interest>| Some(());
+        self.lasting(key, Wish::refresh(urgent_at, expires_at), enter, |_| ());
+    }
+
+    /// Asks again for somebody who is stale, and does not wait.
+    pub(super) fn ask_behind(&self, key: &FlightKey) {
+        let now = Instant::now();
+        let enter = |_: &Arc<Interest>| Some(());
+        self.lasting(key, Wish::refresh(now, now + BEHIND), enter, |_| ());
+    }
+
+    /// Asks again for somebody who is stale. The call goes on when whoever asks has stopped waiting, so
+    /// that it is worth having been made; if there is room for one that does.
+    pub(super) fn ask_for(
+        &self,
+        person: usize,
+        key: FlightKey,
+        ask: &Ask,
+        stale: Verdict,
+    ) -> Result<Wait, Lacking> {
+        let now = Instant::now();
+        let wish = ask.impatient().wish;
+        let joined = self.lasting(
+            &key,
+            Wish::refresh(now, now + BEHIND),
+            |interest| interest.join(wish, ask.not_before).map(Some),
+            |interest| interest.join(wish, None),
+        );
+        let fallback = Some(stale);
+        match joined {
+            Some((Some(stake), landing)) => Ok(Wait {
+                person,
+                key,
+                source: Source::Upstream,
+                stake,
+                landing,
+                fallback,
+            }),
+            _ => Err(Lacking {
+                person,
+                key,
+                fallback,
+            }),
+        }
+    }
+
+    /// Joins the flight of this key, or starts one that goes on without those who wait for it. None if
+    /// there is no room for another one.
+    fn lasting<T>(
+        &self,
+        key: &FlightKey,
+        wish: Wish,
+        enter: impl FnOnce(&Arc<Interest>) -> Option<T>,
+        first: impl FnOnce(&Arc<Interest>) -> T,
+    ) -> Option<(T, Landing<Verdict>)> {
+        let place = self.core.batcher.admit_refresh()?;
+        let start = || {
+            let (interest, stake) = Interest::new(wish);
+            let entered = first(&interest);
+            let load = self.load(key.clone(), interest.clone(), Some(place));
+            let (core, key) = (self.core.clone(), key.clone());
+            let load = async move {
+                let verdict = load.await;
+                core.postpone(&key, &verdict);
+                drop(stake);
+                verdict
+            };
+            (interest, entered, load)
+        };
+        Some(self.flights.join_or_replace(key.clone(), enter, start))
+    }
+
+    /// One flight: looks up, judges, remembers.
+    fn load(
+        &self,
+        key: FlightKey,
+        interest: Arc<Interest>,
+        place: Option<Places>,
+    ) -> impl Future<Output = Verdict> + Send + use<> {
+        let (core, tenant) = (self.core.clone(), self.me.clone());
+        async move {
+            let verdict = flight::fly(&core, &tenant, &key, &interest).await;
+            core.remember(&key, &verdict);
+            drop(place);
+            verdict
+        }
+    }
+
+    pub(super) async fn wait(&self, mut wait: Wait, ask: &Ask) -> (Verdict, Source) {
+        let until = match wait.fallback {
+            Some(_) => ask.impatient().wish.deadline,
+            None => ask.wish.deadline,
+        };
+        loop {
+            let verdict = match timeout_at(until, wait.landing.wait()).await {
+                Ok(Ok(verdict)) => verdict,
+                Ok(Err(_crashed)) => Verdict::Failed(Failure::crashed()),
+                Err(_late) => Verdict::Failed(Failure::late()),
+            };
+            if let Verdict::Failed(failure) = &verdict
+                && failure.allows_stale()
+                && let Some(stale) = wait.fallback.take()
+            {
+                return (stale, Source::Stale);
+            }
+            // It was given up by others just when this one came; there is time for another.
+            if is_late(&verdict) && Instant::now() < until {
+                drop(wait.stake);
+                wait = self.start(wait.person, wait.key, ask, None);
+                continue;
+            }
+            let source = match verdict {
+                Verdict::Failed(_) => Source::Nowhere,
+                _ => wait.source,
+            };
+            return (verdict, source);
+        }
+    }
+}
