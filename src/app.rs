@@ -20,6 +20,7 @@ use crate::{
     backoff::random,
     batch::{BatchSettings, Batcher},
     cache::{Cache, Ttls},
+    clock,
     config::{Config, TenantConfig},
     feishu::{Feishu, FeishuSettings, SetupError, token::TokenCache},
     grpc::{
@@ -28,7 +29,7 @@ use crate::{
         reflection,
     },
     pb::health::health_server::HealthServer,
-    quota::{Limit, Permits, Quota},
+    quota::{Limit, Meter, Permits, Quota},
     resolver::{Resolver, Tenant},
     server::{self, ServerSettings},
     shutdown::Shutdown,
@@ -192,11 +193,15 @@ fn resolver(config: &Config) -> Result<Resolver, AppError> {
     let cache = Arc::new(cache(config));
     let mut tenants = BTreeMap::new();
     for (number, tenant) in (0..).zip(&config.tenants) {
-        let feishu = Feishu::new(feishu_settings(config, tenant), &tokens).map_err(|source| {
-            AppError::Tenant {
-                tenant: tenant.name.clone(),
-                source,
-            }
+        let meter = Arc::new(Meter::new(
+            config.quota.per_month,
+            config.quota.time_zone.clone(),
+            clock::wall_now,
+        ));
+        let settings = feishu_settings(config, tenant);
+        let feishu = Feishu::new(settings, &tokens, meter).map_err(|source| AppError::Tenant {
+            tenant: tenant.name.clone(),
+            source,
         })?;
         let settings = BatchSettings {
             max_in_flight: config.upstream.max_in_flight,

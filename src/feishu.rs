@@ -10,10 +10,15 @@ use std::{sync::Arc, time::Duration};
 use futures_util::{FutureExt as _, future::BoxFuture};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
 use crate::{
     clock,
-    directory::{Directory, DirectoryError, DirectoryErrorKind as Kind, LookupAnswer, LookupBatch},
+    directory::{
+        Directory, DirectoryError, DirectoryErrorKind as Kind, LookupAnswer, LookupBatch,
+        SharedFailure,
+    },
+    quota::{Meter, MonthSpent},
 };
 
 use error::Context;
@@ -65,17 +70,24 @@ impl Feishu {
     ///
     /// # Errors
     /// See [`SetupError`].
-    pub fn new(settings: FeishuSettings, cache: &Arc<TokenCache>) -> Result<Self, SetupError> {
+    pub fn new(
+        settings: FeishuSettings,
+        cache: &Arc<TokenCache>,
+        meter: Arc<Meter>,
+    ) -> Result<Self, SetupError> {
         let key = CredentialKey::new(&settings.base_url, &settings.app_id, &settings.app_secret);
         let api = Arc::new(Api {
             client: client(&settings)?,
             settings,
+            meter,
         });
         let tokens = TokenCache::tokens(cache, key, api.clone());
         Ok(Self { api, tokens })
     }
 
     async fn ask(&self, batch: &LookupBatch) -> Result<LookupAnswer, DirectoryError> {
+        // Before a token is fetched in vain.
+        self.api.meter.check().map_err(month_spent)?;
         let token = self.tokens.get().await?;
         let asked_at = clock::wall_now();
         let request = self
@@ -134,6 +146,7 @@ impl Directory for Feishu {
 struct Api {
     client: reqwest::Client,
     settings: FeishuSettings,
+    meter: Arc<Meter>,
 }
 
 impl Api {
@@ -149,6 +162,7 @@ impl Api {
         request: reqwest::RequestBuilder,
         batch: Option<&LookupBatch>,
     ) -> Result<T, DirectoryError> {
+        self.meter.count().map_err(month_spent)?;
         let response = request
             .send()
             .await
@@ -254,6 +268,20 @@ impl TokenSource for Api {
             })
         }
         .boxed()
+    }
+}
+
+/// This program's share of the month is spent: no call leaves until the next.
+fn month_spent(spent: MonthSpent) -> DirectoryError {
+    let now = Instant::now();
+    let shared = SharedFailure {
+        at: now,
+        until: now + spent.until_next,
+    };
+    let message = format!("{spent}: raise it, or wait for the next month");
+    DirectoryError {
+        shared: Some(Box::new(shared)),
+        ..DirectoryError::new(Kind::MonthlyQuotaSpent, message)
     }
 }
 

@@ -38,6 +38,9 @@ const MAX_RESPONSE_BYTES: usize = 16 * 1024 * 1024;
 /// Below this many identifiers compressing costs more than it saves.
 const COMPRESS_FROM: usize = 20;
 
+/// Where a caller says what it can decompress.
+const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
+
 /// The limits of the service.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -64,6 +67,15 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// The service itself.
+    pub fn new(resolver: Arc<Resolver>, limits: Limits, shutdown: Shutdown) -> Self {
+        Self {
+            resolver,
+            limits,
+            shutdown,
+        }
+    }
+
     /// The service, ready to be served.
     pub fn server(
         resolver: Arc<Resolver>,
@@ -71,12 +83,7 @@ impl Identity {
         shutdown: Shutdown,
     ) -> IdentityServiceServer<Self> {
         let longest = (limits.max_identifiers * REQUEST_BYTES_AN_IDENTIFIER).max(MIN_REQUEST_BYTES);
-        let service = Self {
-            resolver,
-            limits,
-            shutdown,
-        };
-        IdentityServiceServer::new(service)
+        IdentityServiceServer::new(Self::new(resolver, limits, shutdown))
             .accept_compressed(CompressionEncoding::Gzip)
             .accept_compressed(CompressionEncoding::Zstd)
             .send_compressed(CompressionEncoding::Gzip)
@@ -202,13 +209,15 @@ impl IdentityService for Identity {
             deadline: deadline(&request).unwrap_or_else(|| Deadline::after(DEFAULT_DEADLINE)),
             when_full: WhenFull::Shed,
         };
+        let may_compress = request.metadata().contains_key(ACCEPT_ENCODING);
         let response = self
             .resolve(request.into_inner(), arrival)
             .await
             .map_err(|rejection| Status::from(*rejection))?;
         let is_small = response.resolutions.len() < COMPRESS_FROM;
         let mut response = Response::new(response);
-        if is_small {
+        // Saying so costs three allocations: it is not said to those who would not compress anyway.
+        if is_small && may_compress {
             response.disable_compression();
         }
         Ok(response)

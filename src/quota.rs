@@ -6,6 +6,8 @@
 //! be exceeded. Within the limit, calls are paced so that no window is spent to the last and then
 //! waited for. Knows nobody; `batch` asks it.
 
+mod ledger;
+mod meter;
 mod pace;
 mod window;
 
@@ -19,6 +21,9 @@ use tokio::{
     sync::{Notify, watch},
     time::{Instant, sleep_until},
 };
+
+pub use ledger::{Ledger, millis};
+pub use meter::{Meter, Month, MonthSpent, Usage, WallClock};
 
 use pace::{Pace, Room};
 
@@ -132,12 +137,32 @@ impl Quota {
     /// A quota of several limits that all hold at once. Nobody knows what an earlier process spent
     /// of them, so all but the shortest window's worth count as spent, and come back evenly.
     pub fn new(limits: &[Limit]) -> Self {
+        Self::of(Pace::new(limits, Instant::now()))
+    }
+
+    /// The same after a process whose calls are known: how long ago each of them was answered.
+    pub fn with_history(limits: &[Limit], answered: &[Duration]) -> Self {
+        Self::of(Pace::with_history(limits, answered, Instant::now()))
+    }
+
+    fn of(pace: Pace) -> Self {
         Self {
             inner: Arc::new(Inner {
-                pace: Mutex::new(Pace::new(limits, Instant::now())),
+                pace: Mutex::new(pace),
                 answered: Notify::new(),
             }),
         }
+    }
+
+    /// How long ago each call was answered that still counts, and zero for those that are not answered
+    /// yet: for the next process.
+    pub fn history(&self) -> Vec<Duration> {
+        self.inner.lock().history(Instant::now())
+    }
+
+    /// For each limit, the shortest first, how many calls it allows and how many of them are free.
+    pub fn left(&self) -> Vec<(Limit, usize)> {
+        self.inner.lock().left(Instant::now())
     }
 }
 

@@ -142,7 +142,10 @@ impl Breaker {
             return false;
         }
         let pause = match error.kind.advice() {
-            Advice::NextMonth => MONTH,
+            // If it is known when the month ends, not past that.
+            Advice::NextMonth => {
+                (error.shared.as_deref()).map_or(MONTH, |shared| (shared.until - now).min(MONTH))
+            }
             Advice::Mend => (TO_MEND.0 * (1 << times.min(8))).min(TO_MEND.1),
             _ => TRANSIENT,
         };
@@ -227,6 +230,19 @@ mod tests {
             }
         }
         assert!(breaker.failed(now, &error(Kind::Unavailable)), "the fifth");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_spent_month_whose_end_is_known_is_over_then() {
+        let now = Instant::now();
+        let until = now + Duration::from_mins(2);
+        let mut error = error(Kind::MonthlyQuotaSpent);
+        let shared = Box::new(SharedFailure { at: now, until });
+        Arc::make_mut(&mut error).shared = Some(shared);
+        let mut breaker = Breaker::default();
+        assert!(breaker.failed(now, &error));
+        assert!(!breaker.may_depart(now + Duration::from_secs(119)));
+        assert!(breaker.may_depart(until));
     }
 
     #[tokio::test(start_paused = true)]

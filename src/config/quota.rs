@@ -1,6 +1,8 @@
 //! `[quota]`: this service's share of what Feishu gives an app. The same for every tenant.
 
-use super::reader::Reader;
+use jiff::tz::{Offset, TimeZone};
+
+use super::{reader::Reader, value::OptionalLimit};
 
 /// This service's share of what Feishu allows.
 #[derive(Clone, Debug)]
@@ -9,6 +11,11 @@ pub struct QuotaConfig {
     pub per_second: u32,
     /// Calls in any minute.
     pub per_minute: u32,
+    /// Calls in a month, of all of Feishu's endpoints; none is no limit, and they are counted all the
+    /// same.
+    pub per_month: Option<u64>,
+    /// By which a month ends.
+    pub time_zone: TimeZone,
     /// Most identifiers of one tenant that wait for a call.
     pub max_queue: usize,
 }
@@ -19,6 +26,9 @@ impl Default for QuotaConfig {
             // Feishu's limits of `batch_get_id`: 1000 a minute and 50 a second for each app.
             per_second: 50,
             per_minute: 1000,
+            // It depends on the tenant's edition, and Feishu does not tell it to an app.
+            per_month: None,
+            time_zone: shanghai(),
             // At most 20 seconds' worth: 1000 calls a minute of 50 identifiers or more.
             max_queue: 20_000,
         }
@@ -31,6 +41,17 @@ impl QuotaConfig {
         Self {
             per_second: reader.ranged("quota.per_second", default.per_second, 1..=10_000),
             per_minute: reader.ranged("quota.per_minute", default.per_minute, 1..=100_000),
+            per_month: reader
+                .checked(
+                    "quota.per_month",
+                    OptionalLimit(default.per_month),
+                    |limit| match limit.0 {
+                        Some(0) => Err("must be at least 1, or \"off\"".to_owned()),
+                        _ => Ok(()),
+                    },
+                )
+                .0,
+            time_zone: reader.setting("quota.time_zone", default.time_zone),
             max_queue: reader.ranged("quota.max_queue", default.max_queue, 100..=10_000_000),
         }
     }
@@ -43,7 +64,11 @@ impl QuotaConfig {
         Self {
             per_second: (self.per_second / parts).max(1),
             per_minute: (self.per_minute / parts).max(1),
-            max_queue: self.max_queue,
+            ..self.clone()
         }
     }
+}
+/// Feishu's own: no summer time, so that the offset would do.
+fn shanghai() -> TimeZone {
+    TimeZone::get("Asia/Shanghai").unwrap_or_else(|_| TimeZone::fixed(Offset::constant(8)))
 }

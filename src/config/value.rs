@@ -3,6 +3,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use jiff::tz::TimeZone;
 use secrecy::SecretString;
 
 /// A setting as it was written. No `Debug`: it may hold a secret.
@@ -84,7 +85,7 @@ macro_rules! whole_number {
         }
     )*};
 }
-whole_number!(u32, usize);
+whole_number!(u32, u64, usize);
 
 impl Value for Duration {
     fn parse(raw: &Raw) -> Result<Self, String> {
@@ -136,6 +137,37 @@ impl Value for OptionalAddress {
     fn show(&self) -> String {
         self.0
             .map_or_else(|| quote("off"), |address| address.show())
+    }
+}
+
+/// A limit that can be switched off.
+#[derive(PartialEq, PartialOrd)]
+pub(super) struct OptionalLimit(pub(super) Option<u64>);
+
+impl Value for OptionalLimit {
+    fn parse(raw: &Raw) -> Result<Self, String> {
+        match raw {
+            Raw::String(text) | Raw::Text(text) if text.trim() == "off" => Ok(Self(None)),
+            raw => u64::parse(raw)
+                .map(|limit| Self(Some(limit)))
+                .map_err(|message| format!("{message}, or \"off\"")),
+        }
+    }
+
+    fn show(&self) -> String {
+        self.0
+            .map_or_else(|| quote("off"), |limit| limit.to_string())
+    }
+}
+
+impl Value for TimeZone {
+    fn parse(raw: &Raw) -> Result<Self, String> {
+        const EXPECTED: &str = "the name of a time zone, such as \"Asia/Shanghai\" or \"UTC\"";
+        Self::get(raw.text(EXPECTED)?).map_err(|_| format!("expected {EXPECTED}"))
+    }
+
+    fn show(&self) -> String {
+        quote(self.iana_name().unwrap_or("UTC+8"))
     }
 }
 

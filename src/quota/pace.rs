@@ -53,9 +53,9 @@ pub(super) enum Room {
 }
 
 impl Pace {
+    /// Nobody knows what was before.
     pub(super) fn new(limits: &[Limit], now: Instant) -> Self {
-        let mut limits = limits.to_vec();
-        limits.sort_by_key(|limit| limit.length);
+        let limits = sorted(limits);
         let at_once = limits.first().map_or(0, |shortest| shortest.limit);
         let windows = limits.iter().enumerate().map(|(index, limit)| {
             // The shortest window is over before anybody can have asked twice.
@@ -63,16 +63,44 @@ impl Pace {
                 0 => 0,
                 _ => limit.limit.saturating_sub(at_once),
             };
-            Window::new(*limit, spent, now)
+            Window::with_some_spent(*limit, spent, now)
         });
+        Self::of(windows.collect())
+    }
+
+    /// Calls were answered so long ago.
+    pub(super) fn with_history(limits: &[Limit], answered: &[Duration], now: Instant) -> Self {
+        let windows = sorted(limits).into_iter().map(|limit| {
+            let back = |ago: &Duration| Some(now + limit.length.checked_sub(*ago)?);
+            let returning = answered.iter().filter_map(back).filter(|at| *at > now);
+            Window::new(limit, returning.collect(), now)
+        });
+        Self::of(windows.collect())
+    }
+
+    fn of(windows: Vec<Window>) -> Self {
         Self {
-            windows: windows.collect(),
+            windows,
             usual_answer: FIRST_ANSWER,
             paused_until: None,
             slow_until: None,
             refusals: 0,
             probe: Probe::NotNeeded,
         }
+    }
+
+    /// How long ago the calls that still count were answered; zero for those that are not.
+    pub(super) fn history(&mut self, now: Instant) -> Vec<Duration> {
+        self.count(now);
+        let longest = self.windows.last();
+        longest
+            .map(|window| window.history(now))
+            .unwrap_or_default()
+    }
+
+    pub(super) fn left(&mut self, now: Instant) -> Vec<(Limit, usize)> {
+        self.count(now);
+        self.windows.iter().map(Window::left).collect()
     }
 
     /// Takes a place in every window, or in none.
@@ -207,4 +235,11 @@ impl Pace {
             self.probe = Probe::Due;
         }
     }
+}
+
+/// The shortest first.
+fn sorted(limits: &[Limit]) -> Vec<Limit> {
+    let mut limits = limits.to_vec();
+    limits.sort_by_key(|limit| limit.length);
+    limits
 }

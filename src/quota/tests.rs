@@ -271,3 +271,19 @@ async fn the_outlook_is_when_the_last_of_so_many_calls_could_leave() {
     let left = departures(&quota, waiting(true), outlook).await.len();
     assert!((150..=210).contains(&left), "{left} in {outlook:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_next_process_keeps_to_the_limit_if_it_knows_the_calls_of_this_one() {
+    let first = Quota::with_history(&feishu(), &[]);
+    let mut left = departures(&first, waiting(true), 20 * SECOND).await;
+    let history = first.history();
+    assert_eq!(history.len(), left.len());
+    drop(first);
+    let next = Quota::with_history(&feishu(), &history);
+    let free = next.left()[1].1;
+    assert_eq!(free, 1000 - left.len(), "it knows each of them");
+    left.extend(departures(&next, waiting(true), 2 * MINUTE).await);
+    assert!(most_in(&left, MINUTE) <= 1000, "{}", most_in(&left, MINUTE));
+    assert!(most_in(&left, SECOND) <= 50);
+    assert!(longest_gap(&left) < 2 * SECOND, "{:?}", longest_gap(&left));
+}

@@ -28,17 +28,23 @@ pub(super) struct Window {
 
 impl Window {
     /// A window of which `spent` places come back evenly during its length.
-    pub(super) fn new(limit: Limit, spent: usize, now: Instant) -> Self {
+    pub(super) fn with_some_spent(limit: Limit, spent: usize, now: Instant) -> Self {
+        let spent = spent.min(limit.limit.max(1) - 1);
+        let back = |n: usize| now + limit.length.mul_f64(count(n + 1) / count(spent));
+        Self::new(limit, (0..spent).map(back).collect(), now)
+    }
+
+    /// A window whose places come back then.
+    pub(super) fn new(limit: Limit, mut returning: Vec<Instant>, now: Instant) -> Self {
         let limit = Limit {
             limit: limit.limit.max(1),
             ..limit
         };
-        let spent = spent.min(limit.limit - 1);
-        let back = |n: usize| now + limit.length.mul_f64(count(n + 1) / count(spent));
+        returning.sort_unstable();
         let mut window = Self {
             limit,
             out: 0,
-            returning: (0..spent).map(back).collect(),
+            returning: returning.into(),
             credit: 0.0,
             most_credit: (count(limit.limit) / 2.0).clamp(1.0, MOST_CREDIT),
             counted_at: now,
@@ -47,6 +53,21 @@ impl Window {
         window.credit = window.most_credit;
         window.gap = window.find_gap(now, Duration::ZERO);
         window
+    }
+
+    /// How long ago each call was answered that still counts, and zero for those that are not.
+    pub(super) fn history(&self, now: Instant) -> Vec<Duration> {
+        let ago = |back: &Instant| {
+            let left = back.saturating_duration_since(now);
+            self.limit.length.saturating_sub(left)
+        };
+        let unanswered = std::iter::repeat_n(Duration::ZERO, self.out);
+        self.returning.iter().map(ago).chain(unanswered).collect()
+    }
+
+    /// The limit, and how many calls may leave now.
+    pub(super) fn left(&self) -> (Limit, usize) {
+        (self.limit, self.free())
     }
 
     /// Lets come back what is due, and refills the credit. `pace` is 1, or less to be slower.

@@ -42,7 +42,14 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("directory", &["identity"]),
     (
         "feishu",
-        &["directory", "identity", "coalesce", "backoff", "clock"],
+        &[
+            "directory",
+            "identity",
+            "coalesce",
+            "backoff",
+            "quota",
+            "clock",
+        ],
     ),
     ("sandbox", &[]),
     ("server", &["shutdown", "deadline", "caller"]),

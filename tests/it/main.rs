@@ -5,6 +5,7 @@
     reason = "a test that panics fails, which is what it is for"
 )]
 
+mod allocations;
 mod cli;
 mod layering;
 mod sandbox;

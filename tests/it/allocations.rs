@@ -1,0 +1,130 @@
+//! What an answer from memory costs in allocations, below tonic's own: whoever adds one there adds it
+//! to almost every call.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use feishu_id::{
+    backoff::random,
+    batch::{BatchSettings, Batcher},
+    cache::{Cache, Ttls},
+    directory::{Directory, DirectoryError, LookupAnswer, LookupBatch},
+    grpc::{Identity, Limits},
+    identity::Person,
+    pb::identity::{
+        Identifier, Outcome, ResolveUserIdsRequest, identifier::Kind,
+        identity_service_server::IdentityService,
+    },
+    quota::{Limit, Quota},
+    resolver::{Resolver, Tenant},
+    shutdown::Shutdown,
+};
+use futures_util::{FutureExt as _, future::BoxFuture};
+use tonic::Request;
+
+/// The bound for one identifier: the list of answers, the ID in it, and the future's own box; one to
+/// spare.
+const MOST: u64 = 4;
+
+/// Knows everybody.
+struct Everybody;
+
+impl Directory for Everybody {
+    fn lookup<'a>(
+        &'a self,
+        batch: &'a LookupBatch,
+    ) -> BoxFuture<'a, Result<LookupAnswer, DirectoryError>> {
+        async {
+            let person = Person {
+                id: "u-12345".to_owned(),
+                status: None,
+            };
+            Ok(LookupAnswer {
+                asked_at: SystemTime::UNIX_EPOCH,
+                people: batch
+                    .keys()
+                    .map(|key| (key.clone(), vec![person.clone()]))
+                    .collect(),
+            })
+        }
+        .boxed()
+    }
+}
+
+fn service() -> Identity {
+    let limit = Limit {
+        limit: 50,
+        length: Duration::from_secs(1),
+    };
+    let settings = BatchSettings {
+        max_in_flight: 16,
+        max_queue: 1000,
+        random,
+    };
+    let batcher = Batcher::new(
+        Arc::new(Everybody),
+        Arc::new(Quota::new(&[limit])),
+        settings,
+    );
+    let hour = Duration::from_hours(1);
+    let ttls = Ttls {
+        found: hour,
+        negative: hour,
+        serve_stale: hour,
+    };
+    let tenant = Tenant::new(0, batcher, Arc::new(Cache::new(1000, ttls, random)));
+    let tenants = BTreeMap::from([("acme".to_owned(), tenant)]);
+    let resolver = Resolver::new(tenants, Some("acme".to_owned()));
+    let limits = Limits {
+        max_identifiers: 1000,
+        max_in_flight_batches: 16,
+    };
+    Identity::new(Arc::new(resolver), limits, Shutdown::default())
+}
+
+fn request(kinds: Vec<Kind>) -> Request<ResolveUserIdsRequest> {
+    let identifiers = kinds
+        .into_iter()
+        .map(|kind| Identifier { kind: Some(kind) });
+    Request::new(ResolveUserIdsRequest {
+        identifiers: identifiers.collect(),
+        ..ResolveUserIdsRequest::default()
+    })
+}
+
+#[tokio::test]
+async fn an_answer_from_memory_takes_no_more_than_four() {
+    let service = service();
+    let email = |n: usize| Kind::Email(format!("zhang.san{n}@example.com"));
+    let mobile = |n: usize| Kind::Mobile(format!("+861380013{n:04}"));
+    let everybody = || (0..100).flat_map(|n| [email(n), mobile(n)]).collect();
+    service
+        .resolve_user_ids(request(everybody()))
+        .await
+        .unwrap();
+    for (who, most) in [
+        (vec![email(7)], MOST),
+        (vec![mobile(7)], MOST),
+        // Each further identifier is one: its ID.
+        (everybody(), MOST + 199),
+    ] {
+        let count = who.len();
+        let request = request(who);
+        let mut answered = None;
+        let counted = allocation_counter::measure(|| {
+            answered = service.resolve_user_ids(request).now_or_never();
+        });
+        let response = answered.expect("it waits for nobody").unwrap().into_inner();
+        assert_eq!(response.resolutions.len(), count);
+        let all_resolved = response
+            .resolutions
+            .iter()
+            .all(|resolution| resolution.outcome() == Outcome::Resolved);
+        assert!(all_resolved);
+        assert!(counted.count_total <= most, "{count}: {counted:?}");
+        assert!(counted.count_total > 0, "nothing was counted");
+    }
+}
