@@ -3,7 +3,9 @@
 
 mod cache;
 mod harness;
+mod month;
 mod rows;
+mod stale;
 mod stream;
 mod token;
 mod trouble;
