@@ -22,6 +22,7 @@ use crate::{
         LookupScope,
     },
     identity::Email,
+    metrics::Waited,
     quota::{Limit, Quota},
 };
 
@@ -107,6 +108,7 @@ fn bench(answers: Answers) -> Bench {
         max_in_flight: 16,
         max_queue: 1000,
         random,
+        waited: Waited::default(),
     };
     let batcher = Batcher::new(script.clone(), Arc::new(Quota::new(&[second])), settings);
     let ttls = Ttls {

@@ -7,6 +7,7 @@
 
 mod cli;
 mod layering;
+mod observe;
 mod sandbox;
 mod server;
 mod service;
