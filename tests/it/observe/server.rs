@@ -48,8 +48,9 @@ impl Server {
         while !banner.contains("/metrics\n") {
             assert!(stdout.read_line(&mut banner).unwrap() > 0, "{banner}");
         }
+        // The simulated Feishu's own addresses stand above.
         let address = |before: &str| {
-            let (_, after) = banner.split_once(before).unwrap();
+            let (_, after) = banner.rsplit_once(before).unwrap();
             let end = after.find(['/', '\n']).unwrap();
             after[..end].parse().unwrap()
         };
