@@ -1,13 +1,20 @@
 //! `/metrics`: its form, that it tells what happened, and that it tells nothing of anybody.
 
-use feishu_id::pb::identity::ResolveUserIdsStreamRequest;
+use feishu_id::pb::{
+    health::{HealthCheckRequest, health_client::HealthClient},
+    identity::ResolveUserIdsStreamRequest,
+};
 use tonic::{Code, client::Grpc, codegen::http::uri::PathAndQuery};
 use tonic_prost::ProstCodec;
 
-use super::server::{Server, request};
+use super::{
+    exposition::Exposition,
+    server::{Server, request},
+};
 
 const UNARY: &str = "feishu.identity.v1.IdentityService/ResolveUserIds";
 const STREAM: &str = "feishu.identity.v1.IdentityService/ResolveUserIdsStream";
+const WATCH: &str = "grpc.health.v1.Health/Watch";
 const WEI: &str = "wei.wang@acme.example";
 const NOBODY: &str = "nobody@acme.example";
 
@@ -109,29 +116,22 @@ async fn a_stream_counts_when_it_ends_and_what_is_broken_off_as_cancelled() {
     let mut answers = answers.into_inner();
     while answers.message().await.unwrap().is_some() {}
 
-    let endless = tokio_stream::StreamExt::chain(
-        tokio_stream::iter([batch()]),
-        tokio_stream::pending::<ResolveUserIdsStreamRequest>(),
-    );
-    let mut answers = client
-        .resolve_user_ids_stream(endless)
-        .await
-        .unwrap()
-        .into_inner();
-    answers.message().await.unwrap();
-    let in_flight = [("rpc", STREAM)];
-    let gauge = "feishu_id_requests_in_flight";
-    server
-        .metrics_when(|m| m.sum(gauge, &in_flight) == 1.0)
-        .await;
-    // The whole connection: while its own batches go on, a client library does not reset a stream.
-    drop((answers, client));
-    let ended = |code| [("rpc", STREAM), ("code", code)];
+    let mut health = HealthClient::new(server.channel().await);
+    let watch = health.watch(HealthCheckRequest::default()).await.unwrap();
+    let mut watch = watch.into_inner();
+    watch.message().await.unwrap();
+    let in_flight = |m: &Exposition, rpc| m.sum("feishu_id_requests_in_flight", &[("rpc", rpc)]);
+    server.metrics_when(|m| in_flight(m, WATCH) == 1.0).await;
+    drop(watch);
+    let ended = |m: &Exposition, rpc, code| {
+        m.sum("feishu_id_requests_total", &[("rpc", rpc), ("code", code)])
+    };
     let metrics = server
-        .metrics_when(|m| m.sum("feishu_id_requests_total", &ended("CANCELLED")) == 1.0)
+        .metrics_when(|m| ended(m, WATCH, "CANCELLED") == 1.0)
         .await;
-    assert_eq!(metrics.sum("feishu_id_requests_total", &ended("OK")), 1.0);
-    assert_eq!(metrics.sum(gauge, &in_flight), 0.0);
+    assert_eq!(ended(&metrics, STREAM, "OK"), 1.0);
+    assert_eq!(in_flight(&metrics, STREAM), 0.0);
+    assert_eq!(in_flight(&metrics, WATCH), 0.0);
 }
 
 #[tokio::test]
