@@ -1,6 +1,8 @@
 //! The composition root: from the configuration to running parts. The only file that knows every
 //! type; it decides nothing that a part could decide itself.
 
+mod observe;
+
 use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
@@ -28,6 +30,7 @@ use crate::{
         health::{self, HealthHandle, HealthService},
         reflection,
     },
+    metrics::{Identifiers, Registry, Rpcs, Upstream, Waited},
     pb::health::health_server::HealthServer,
     quota::{Limit, Meter, Permits, Quota},
     resolver::{Resolver, Tenant},
@@ -42,6 +45,8 @@ pub struct Listening {
     pub grpc: SocketAddr,
     /// Health, if it has a port of its own.
     pub health: Option<SocketAddr>,
+    /// Metrics and probes, unless they are switched off.
+    pub http: Option<SocketAddr>,
 }
 
 /// How to serve.
@@ -99,17 +104,21 @@ pub async fn serve(config: Config, options: ServeOptions) -> Result<(), AppError
     // Before anything can be asked to stop, so that an early signal drains too.
     let signals = Signals::new().map_err(AppError::Signals)?;
     let (health, health_service) = health::new(shutdown.clone());
-    let routes = routes(&config, health_service.clone(), &shutdown)?;
+    let registry = Registry::new();
+    let routes = routes(&config, health_service.clone(), &shutdown, &registry)?;
     let grpc = listen("grpc.listen", config.grpc.listen).await?;
     let probes = match config.grpc.health_listen {
         Some(address) => Some(listen("grpc.health_listen", address).await?),
         None => None,
     };
-    let settings = settings(&config);
+    let http = observe::listen(&config.http).await?;
+    let settings = settings(&config, &registry)?;
     let listening = Listening {
         grpc: grpc.local_addr().unwrap_or(config.grpc.listen),
         health: probes.as_ref().and_then(|p| p.local_addr().ok()),
+        http: http.as_ref().and_then(|h| h.local_addr().ok()),
     };
+    let pages = observe::Serving::start(http, registry, &health_service);
     let serving = server::serve(grpc, routes, settings.clone(), shutdown.clone());
     let probes = match probes {
         Some(listener) => {
@@ -124,13 +133,15 @@ pub async fn serve(config: Config, options: ServeOptions) -> Result<(), AppError
     let stop = AbortOnDropHandle::new(tokio::spawn(signals.stop(shutdown, config.drain.delay)));
     let (outcome, ()) = tokio::join!(serving, probes);
     drop(stop);
+    // Last, so that probes see the whole drain.
+    pages.end().await;
     tracing::info!(cut_connections = outcome.cut_connections, "stopped");
     Ok(())
 }
 
 fn ready(health: &HealthHandle, listening: &Listening, options: ServeOptions) {
     health.ready();
-    tracing::info!(grpc = %listening.grpc, health = ?listening.health, "serving");
+    tracing::info!(grpc = %listening.grpc, health = ?listening.health, http = ?listening.http, "serving");
     (options.on_listening)(listening);
 }
 
@@ -143,11 +154,13 @@ pub async fn in_process(config: Config) -> Result<InProcess, AppError> {
     const PIPE: usize = 256 * 1024;
     let shutdown = Shutdown::default();
     let (health, health_service) = health::new(shutdown.clone());
-    let routes = routes(&config, health_service, &shutdown)?;
+    // Nobody can see it: there is no listener.
+    let registry = Registry::new();
+    let routes = routes(&config, health_service, &shutdown, &registry)?;
     let settings = ServerSettings {
         // There is no other replica to go to, and no way to connect again.
         max_connection_age: Duration::from_hours(365 * 24),
-        ..settings(&config)
+        ..settings(&config, &registry)?
     };
     let (client, service) = tokio::io::duplex(PIPE);
     let serving = server::serve_io(service, routes, settings, shutdown);
@@ -167,12 +180,17 @@ pub async fn in_process(config: Config) -> Result<InProcess, AppError> {
     })
 }
 
-fn routes(config: &Config, health: HealthService, shutdown: &Shutdown) -> Result<Routes, AppError> {
+fn routes(
+    config: &Config,
+    health: HealthService,
+    shutdown: &Shutdown,
+    registry: &Registry,
+) -> Result<Routes, AppError> {
     let limits = Limits {
         max_identifiers: config.grpc.max_identifiers,
         max_in_flight_batches: config.grpc.max_in_flight_batches,
     };
-    let resolver = Arc::new(resolver(config)?);
+    let resolver = Arc::new(resolver(config, registry)?);
     let (v1, v1alpha) = reflection::services().map_err(AppError::Reflection)?;
     Ok(
         Routes::new(Identity::server(resolver, limits, shutdown.clone()))
@@ -188,9 +206,10 @@ fn health_server(health: HealthService) -> HealthServer<HealthService> {
     HealthServer::new(health).max_decoding_message_size(MAX_REQUEST_BYTES)
 }
 
-fn resolver(config: &Config) -> Result<Resolver, AppError> {
+fn resolver(config: &Config, registry: &Registry) -> Result<Resolver, AppError> {
     let tokens = TokenCache::new();
     let cache = Arc::new(cache(config));
+    observe::cache(registry, &cache);
     let mut tenants = BTreeMap::new();
     for (number, tenant) in (0..).zip(&config.tenants) {
         let meter = Arc::new(Meter::new(
@@ -198,7 +217,8 @@ fn resolver(config: &Config) -> Result<Resolver, AppError> {
             config.quota.time_zone.clone(),
             clock::wall_now,
         ));
-        let settings = feishu_settings(config, tenant);
+        observe::month(registry, &tenant.name, meter.clone());
+        let settings = feishu_settings(config, tenant, Upstream::new(registry, &tenant.name));
         let feishu = Feishu::new(settings, &tokens, meter).map_err(|source| AppError::Tenant {
             tenant: tenant.name.clone(),
             source,
@@ -207,10 +227,13 @@ fn resolver(config: &Config) -> Result<Resolver, AppError> {
             max_in_flight: config.upstream.max_in_flight,
             max_queue: config.quota.max_queue,
             random,
+            waited: Waited::new(registry, &tenant.name),
         };
         let batcher = Batcher::new(Arc::new(feishu), permits(config), settings);
+        observe::queue(registry, &tenant.name, batcher.gauge());
         // A tenant's base URL and app do not change while the process lives: one number for all.
-        let tenant_of_cache = Tenant::new(number, batcher, cache.clone());
+        let identifiers = Identifiers::new(registry, &tenant.name);
+        let tenant_of_cache = Tenant::new(number, batcher, cache.clone(), identifiers);
         tenants.insert(tenant.name.clone(), tenant_of_cache);
     }
     let default = config.default_tenant().map(|tenant| tenant.name.clone());
@@ -237,7 +260,7 @@ fn permits(config: &Config) -> Arc<dyn Permits> {
     ]))
 }
 
-fn feishu_settings(config: &Config, tenant: &TenantConfig) -> FeishuSettings {
+fn feishu_settings(config: &Config, tenant: &TenantConfig, metrics: Upstream) -> FeishuSettings {
     FeishuSettings {
         base_url: tenant.base_url.clone(),
         app_id: tenant.app_id.clone(),
@@ -247,18 +270,21 @@ fn feishu_settings(config: &Config, tenant: &TenantConfig) -> FeishuSettings {
         connect_timeout: config.upstream.connect_timeout,
         timeout: config.upstream.timeout,
         max_response_bytes: config.upstream.max_response_bytes,
+        metrics,
     }
 }
 
-fn settings(config: &Config) -> ServerSettings {
-    ServerSettings {
+fn settings(config: &Config, registry: &Registry) -> Result<ServerSettings, AppError> {
+    let known = reflection::methods().map_err(AppError::Reflection)?;
+    Ok(ServerSettings {
         max_connections: config.grpc.max_connections,
         max_connection_age: config.grpc.max_connection_age,
         keepalive_interval: config.grpc.keepalive_interval,
         keepalive_timeout: config.grpc.keepalive_timeout,
         drain_timeout: config.drain.timeout,
+        metrics: Rpcs::new(registry, known),
         ..ServerSettings::default()
-    }
+    })
 }
 
 async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, AppError> {

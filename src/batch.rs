@@ -17,7 +17,7 @@ mod waiting;
 mod worker;
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::{Duration, SystemTime},
 };
 
@@ -28,6 +28,7 @@ use crate::{
     backoff::Random,
     directory::{Directory, DirectoryError, LookupAnswer, LookupScope},
     identity::{Identifier, Person},
+    metrics::Waited,
     quota::Permits,
 };
 
@@ -48,7 +49,7 @@ pub struct Batcher {
 }
 
 /// The limits of a queue.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub struct BatchSettings {
     /// Calls in flight at a time.
     pub max_in_flight: usize,
@@ -56,13 +57,20 @@ pub struct BatchSettings {
     pub max_queue: usize,
     /// Where the jitter of retries comes from.
     pub random: Random,
+    /// Where the waits for permits are counted.
+    pub waited: Waited,
 }
+
+/// How a queue is just now, for whoever watches it. Does not keep it alive.
+#[derive(Clone)]
+pub struct Gauge(Weak<Shared>);
 
 struct Shared {
     directory: Arc<dyn Directory>,
     permits: Arc<dyn Permits>,
     random: Random,
     standing: Arc<Published>,
+    waited: Waited,
     // A std mutex: it is never held across an await.
     waiting: Mutex<Waiting>,
 }
@@ -135,6 +143,7 @@ impl Batcher {
             permits,
             random: settings.random,
             standing,
+            waited: settings.waited,
             waiting: Mutex::new(waiting),
         });
         let worker = worker::run(shared.clone(), demand, settings.max_in_flight);
@@ -198,6 +207,24 @@ impl Batcher {
     /// How many keys wait for a call.
     pub fn waiting(&self) -> usize {
         self.shared.lock().len()
+    }
+
+    /// For whoever watches the queue.
+    pub fn gauge(&self) -> Gauge {
+        Gauge(Arc::downgrade(&self.shared))
+    }
+}
+
+impl Gauge {
+    /// How many keys wait for a call.
+    pub fn waiting(&self) -> usize {
+        self.0.upgrade().map_or(0, |shared| shared.lock().len())
+    }
+
+    /// Whether the directory is left alone because of earlier failures.
+    pub fn is_left_alone(&self) -> bool {
+        let shared = self.0.upgrade();
+        shared.is_some_and(|shared| shared.lock().is_left_alone())
     }
 }
 

@@ -32,7 +32,7 @@ pub use key::CacheKey;
 
 use answer::{Epoch, Times};
 use key::StoredKey;
-use packed::{Packed, Packer};
+use packed::{Packed, Packer, Piece};
 use population::Population;
 
 /// The longest that a negative answer lives, however often it repeats.
@@ -199,7 +199,7 @@ impl Cache {
         });
         Some(Snapshot {
             useless_at: SystemTime::UNIX_EPOCH + useless_at.max()?,
-            is_all_found: answers.pieces().all(|piece| piece.is_found()),
+            is_all_found: answers.pieces().all(Piece::is_found),
             bytes: [&[packed::VERSION], &*answers.0].concat(),
         })
     }
@@ -228,8 +228,8 @@ impl Cache {
                     packer.piece(piece);
                 }
             }
-            let packed = packer.finish();
-            (packed.0.len() > answers.0.len()).then_some(packed)
+            let both = packer.finish();
+            (both.0.len() > answers.0.len()).then_some(both)
         });
     }
 

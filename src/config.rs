@@ -9,6 +9,7 @@ mod drain;
 mod effective;
 mod error;
 mod grpc;
+mod http;
 mod layers;
 mod quota;
 mod reader;
@@ -23,6 +24,7 @@ pub use drain::DrainConfig;
 pub use effective::Effective;
 pub use error::{ConfigError, ConfigErrors, Origin};
 pub use grpc::GrpcConfig;
+pub use http::HttpConfig;
 pub use quota::QuotaConfig;
 pub use tenants::TenantConfig;
 pub use upstream::UpstreamConfig;
@@ -35,6 +37,8 @@ use reader::Reader;
 pub struct Config {
     /// The gRPC listener and what a caller may ask of it.
     pub grpc: GrpcConfig,
+    /// The listener for metrics and probes.
+    pub http: HttpConfig,
     /// The tenants by name; empty if none is configured.
     pub tenants: Vec<TenantConfig>,
     /// How Feishu is called.
@@ -97,12 +101,21 @@ impl Config {
         let mut reader = Reader::new(Layers::collect(sources));
         let config = Self {
             grpc: GrpcConfig::read(&mut reader),
+            http: HttpConfig::read(&mut reader),
             upstream: UpstreamConfig::read(&mut reader),
             quota: QuotaConfig::read(&mut reader),
             cache: CacheConfig::read(&mut reader),
             drain: DrainConfig::read(&mut reader),
             tenants: tenants::read(&mut reader),
         };
+        let grpc = &config.grpc;
+        let listeners = [
+            ("grpc.listen", Some(grpc.listen)),
+            ("grpc.health_listen", grpc.health_listen),
+        ];
+        for (key, address) in listeners {
+            config.http.check_port(&mut reader, key, address);
+        }
         let place = |tenant: &TenantConfig| reader.place(&format!("tenants.{}", tenant.name));
         let tenant_origins = config.tenants.iter().map(place).collect();
         let (effective, warnings) = reader.finish()?;

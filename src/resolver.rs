@@ -24,6 +24,7 @@ use crate::{
     caller::CallerId,
     deadline::Deadline,
     identity::{Identifier, InvalidIdentifier, NormalForm, UserIdType},
+    metrics::Tally,
 };
 
 pub use failure::{Failure, Reason};
@@ -163,6 +164,11 @@ impl Resolver {
 }
 
 impl Session<'_> {
+    /// Counts what is answered.
+    pub fn tally(&self) -> Tally<'_> {
+        self.tenant.identifiers.tally()
+    }
+
     /// What is known of them already, if that is a whole answer. Never waits.
     pub fn recall(&self, who: &NormalForm<'_>) -> Option<Answered> {
         self.tenant.recall(who, self.kinds, &self.ask)
@@ -172,13 +178,10 @@ impl Session<'_> {
     /// answer, in the order in which they came.
     ///
     /// Cancel-safe, as [`Resolver::resolve`] is.
-    pub fn find_out<T: Send>(
+    pub fn find_out<T: Send + 'static>(
         &self,
         unknown: Vec<(T, Identifier)>,
-    ) -> BoxFuture<'_, Vec<(T, Answered)>>
-    where
-        T: 'static,
-    {
+    ) -> BoxFuture<'_, Vec<(T, Answered)>> {
         // In a box of its own: who is known already does not carry its weight.
         async move {
             if unknown.is_empty() {

@@ -21,7 +21,10 @@ use crate::{
     backoff::{Backoff, Random, random},
     coalesce::Flights,
     directory::{DirectoryError, DirectoryErrorKind as Kind, SharedFailure},
+    metrics::{CallResult, Upstream},
 };
+
+use super::error::counted_as;
 
 /// Asking earlier than this before the end gives the same token again.
 const RENEWABLE: Duration = Duration::from_mins(30);
@@ -122,6 +125,7 @@ impl TokenCache {
             key,
             slot,
             source,
+            metrics: Upstream::default(),
         }
     }
 }
@@ -132,6 +136,7 @@ pub struct Tokens {
     key: CredentialKey,
     slot: Arc<Slot>,
     source: Arc<dyn TokenSource>,
+    metrics: Upstream,
 }
 
 #[derive(Default)]
@@ -154,6 +159,12 @@ struct State {
 }
 
 impl Tokens {
+    /// The same, counting its fetches here.
+    #[must_use]
+    pub fn counted_by(self, metrics: Upstream) -> Self {
+        Self { metrics, ..self }
+    }
+
     /// A token that has not expired. Waits for a fetch only if there is none.
     ///
     /// Cancel-safe: the fetch goes on for the others who wait.
@@ -218,11 +229,12 @@ impl Tokens {
 
     fn fetch(&self) -> impl Future<Output = Result<Arc<Token>, DirectoryError>> + Send + use<> {
         let (slot, source, random) = (self.slot.clone(), self.source.clone(), self.cache.random);
+        let metrics = self.metrics.clone();
         let flight = self
             .cache
             .flights
             .join(self.key.clone(), move || async move {
-                load(&slot, &*source, random).await
+                load(&slot, &*source, random, &metrics).await
             });
         async move {
             flight.await.unwrap_or_else(|crashed| {
@@ -284,6 +296,7 @@ async fn load(
     slot: &Slot,
     source: &dyn TokenSource,
     random: Random,
+    metrics: &Upstream,
 ) -> Result<Arc<Token>, DirectoryError> {
     // Another flight may have landed between the caller's look and this one's start.
     match slot.lock().choose(Instant::now()) {
@@ -297,6 +310,7 @@ async fn load(
     let fetched = match fetched {
         Ok(fetched) => fetched,
         Err(error) => {
+            metrics.refreshed(counted_as(Some(&error)));
             tracing::warn!(
                 feishu.code = error.code,
                 feishu.log_id = error.log_id,
@@ -315,9 +329,11 @@ async fn load(
             "Feishu gives the same access token again that it rejects",
         );
         tracing::warn!("{error}");
+        metrics.refreshed(CallResult::TokenRejected);
         return Err(state.fail(error, random()));
     }
     let token = Arc::new(Token::new(fetched, asked_at, random()));
+    metrics.refreshed(CallResult::Ok);
     // The failure belongs to the token before this one.
     (state.failures, state.failed) = (0, None);
     state.current = Some(token.clone());

@@ -11,6 +11,7 @@ use crate::{
     cache::{Cache, CacheKey, Known},
     coalesce::Flights,
     identity::{Identifier, UserIdType},
+    metrics::Identifiers,
 };
 
 use super::{
@@ -26,6 +27,7 @@ use super::{
 pub struct Tenant {
     pub(super) core: Arc<Core>,
     pub(super) flights: Flights<FlightKey, Verdict, Arc<Interest>>,
+    pub(super) identifiers: Identifiers,
     /// For flights that need another one: they must not keep alive what owns them.
     pub(super) me: Weak<Self>,
 }
@@ -54,7 +56,12 @@ pub(super) struct Ask {
 impl Tenant {
     /// A tenant behind this queue. `number` names its directory (tenant, base URL and app) in the
     /// cache, and no other's.
-    pub fn new(number: u32, batcher: Batcher, cache: Arc<Cache>) -> Arc<Self> {
+    pub fn new(
+        number: u32,
+        batcher: Batcher,
+        cache: Arc<Cache>,
+        identifiers: Identifiers,
+    ) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
             core: Arc::new(Core {
                 number,
@@ -62,6 +69,7 @@ impl Tenant {
                 cache,
             }),
             flights: Flights::new(),
+            identifiers,
             me: me.clone(),
         })
     }
@@ -220,13 +228,14 @@ impl Tenant {
         for lacking in lacking {
             // Others may have asked while this request waited for room.
             let (person, key) = (lacking.person, lacking.key);
-            match self.recall_one(&key.identifier, key.kind, &ask) {
-                Recalled::Answer(known, source) => judged.set(person, key.kind, known, source),
-                _ => {
-                    let mut wait = self.start(person, key, &ask, places.split());
-                    wait.fallback = lacking.fallback;
-                    waits.push(wait);
-                }
+            if let Recalled::Answer(known, source) =
+                self.recall_one(&key.identifier, key.kind, &ask)
+            {
+                judged.set(person, key.kind, known, source);
+            } else {
+                let mut wait = self.start(person, key, &ask, places.split());
+                wait.fallback = lacking.fallback;
+                waits.push(wait);
             }
         }
         Vec::new()
@@ -293,7 +302,7 @@ fn refused(
         let (person, kind) = (lacking.person, lacking.key.kind);
         match lacking.fallback {
             Some(stale) if failure.allows_stale() => {
-                judged.set(person, kind, stale, Source::Stale);
+                judged.set(person, kind, *stale, Source::Stale);
             }
             None if may_wait_longer => patient.push(lacking),
             _ => {

@@ -18,7 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "grpc",
         &[
-            "resolver", "identity", "pb", "deadline", "shutdown", "batch", "caller",
+            "resolver", "identity", "pb", "deadline", "shutdown", "batch", "caller", "metrics",
         ],
     ),
     (
@@ -32,12 +32,20 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "deadline",
             "caller",
             "clock",
+            "metrics",
         ],
     ),
     ("cache", &["identity", "backoff"]),
     (
         "batch",
-        &["directory", "quota", "backoff", "identity", "caller"],
+        &[
+            "directory",
+            "quota",
+            "backoff",
+            "identity",
+            "caller",
+            "metrics",
+        ],
     ),
     ("directory", &["identity"]),
     (
@@ -49,10 +57,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "backoff",
             "quota",
             "clock",
+            "metrics",
         ],
     ),
     ("sandbox", &[]),
-    ("server", &["shutdown", "deadline", "caller"]),
+    ("server", &["shutdown", "deadline", "caller", "metrics"]),
+    ("http", &["metrics"]),
+    ("metrics", &[]),
     ("identity", &[]),
     ("coalesce", &[]),
     ("quota", &[]),

@@ -8,6 +8,7 @@
 mod allocations;
 mod cli;
 mod layering;
+mod observe;
 mod sandbox;
 mod server;
 mod service;

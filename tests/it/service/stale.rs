@@ -62,7 +62,8 @@ async fn once_an_outage_is_noticed_stale_answers_cost_nothing_and_end_with_it() 
         assert!(took < 2 * second);
     }
     let calls = service.count("batch_get_id_calls").await - before;
-    assert!(calls <= 5, "{calls} calls until it was noticed");
+    // Five, and the other halves of those that were under way then.
+    assert!(calls <= 10, "{calls} calls until it was noticed");
     let nobody = relaxed(vec![email("nobody@acme.example"), people(0..1).remove(0)]);
     let answers = service.call(nobody, 5 * second).await.unwrap();
     assert_eq!(answers[0].outcome(), Outcome::Failed);
