@@ -1,10 +1,10 @@
 //! The store in one file of this machine: an append-only log with checksums, and in memory where each
 //! record lies. A thread of its own writes behind; reads go to tokio's threads for blocking work.
 //!
-//! Not an embedded database: a damaged file of redb 4.6, the candidate, aborted the process or hung in
-//! 3 of some 10,000 trials, where no `catch_unwind` helps, and a service must not fail to start
-//! because its cache is damaged. Nor is one needed: records are found by key alone, and whatever is
-//! lost is asked for again.
+//! Not an embedded database: of 10,000 damaged files one made redb 4.6, the candidate, abort the
+//! process as it was opened, where no `catch_unwind` helps and every start would end the same way. A
+//! service must not fail to start because its cache is damaged. Nor is one needed: records are found
+//! by key alone, and whatever is lost is asked for again.
 
 mod format;
 mod index;
@@ -99,9 +99,7 @@ impl Shared {
 
     fn records_mut(&self) -> RwLockWriteGuard<'_, Records> {
         // Each change of the index is whole before the next one begins.
-        self.records
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.records.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn replace(&self, index: Index, file: Arc<File>) {
@@ -176,9 +174,10 @@ impl DiskStore {
             });
             read.await.ok()
         };
-        let found = match self.shared.may_read() {
-            true => timeout(READ_WITHIN, read).await,
-            false => Ok(None),
+        let found = if self.shared.may_read() {
+            timeout(READ_WITHIN, read).await
+        } else {
+            Ok(None)
         };
         if found.is_err() {
             self.shared.pause_reads();
@@ -214,7 +213,10 @@ impl Store for DiskStore {
             }
             let now = now();
             let fresh = |record: &Record| record.expires_at() > now;
-            found.into_iter().map(|record| record.filter(fresh)).collect()
+            found
+                .into_iter()
+                .map(|record| record.filter(fresh))
+                .collect()
         })
     }
 
@@ -256,9 +258,7 @@ impl Drop for DiskStore {
     }
 }
 
-async fn answered<T>(
-    answer: oneshot::Receiver<Result<T, StoreError>>,
-) -> Result<T, StoreError> {
+async fn answered<T>(answer: oneshot::Receiver<Result<T, StoreError>>) -> Result<T, StoreError> {
     match timeout(WRITE_WITHIN, answer).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(_ended)) => Err(StoreError::Closed),
@@ -269,7 +269,9 @@ async fn answered<T>(
 /// The wall clock's time: records outlive the monotonic one.
 fn now() -> u64 {
     let since = clock::wall_now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    })
 }
 
 #[cfg(test)]

@@ -106,7 +106,12 @@ impl Vault {
             base_url,
             app_id,
         } = name;
-        let head = [what, tenant.as_bytes(), base_url.as_bytes(), app_id.as_bytes()];
+        let head = [
+            what,
+            tenant.as_bytes(),
+            base_url.as_bytes(),
+            app_id.as_bytes(),
+        ];
         for part in head.iter().chain(parts) {
             // Each behind its length: where one ends is never a matter of its content.
             let length = u64::try_from(part.len()).unwrap_or(u64::MAX);
@@ -185,7 +190,10 @@ impl hkdf::KeyType for Length {
     }
 }
 
-fn derive<const N: usize>(root: &hkdf::Prk, use_: &[u8]) -> Result<Zeroizing<[u8; N]>, Unspecified> {
+fn derive<const N: usize>(
+    root: &hkdf::Prk,
+    use_: &[u8],
+) -> Result<Zeroizing<[u8; N]>, Unspecified> {
     let mut key = Zeroizing::new([0; N]);
     root.expand(&[use_], Length(N))?.fill(key.as_mut_slice())?;
     Ok(key)

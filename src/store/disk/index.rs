@@ -186,14 +186,16 @@ impl Index {
     /// What the records of one part are worth.
     pub(super) fn worths(&self, part: usize) -> Vec<(bool, u32)> {
         let shard = self.shards.get(part);
-        shard.map_or(Vec::new(), |shard| shard.values().map(|slot| slot.worth()).collect())
+        shard.map_or(Vec::new(), |shard| {
+            shard.values().map(|slot| slot.worth()).collect()
+        })
     }
 
-    /// Forgets at most so many of one part that are worth no more than `least`.
-    pub(super) fn evict(&mut self, part: usize, least: (bool, u32), most: usize) -> usize {
+    /// Forgets at most so many of one part that are worth no more than that.
+    pub(super) fn evict(&mut self, part: usize, bound: (bool, u32), most: usize) -> usize {
         let mut left = most;
         self.prune(part, |slot| {
-            let goes = left > 0 && slot.worth() <= least;
+            let goes = left > 0 && slot.worth() <= bound;
             left -= usize::from(goes);
             goes
         })
@@ -202,7 +204,9 @@ impl Index {
     /// The records of one part.
     pub(super) fn part(&self, part: usize) -> Vec<(u64, Slot)> {
         let shard = self.shards.get(part);
-        shard.map_or(Vec::new(), |shard| shard.iter().map(|(k, v)| (*k, *v)).collect())
+        shard.map_or(Vec::new(), |shard| {
+            shard.iter().map(|(k, v)| (*k, *v)).collect()
+        })
     }
 
     fn prune(&mut self, part: usize, mut goes: impl FnMut(&Slot) -> bool) -> usize {

@@ -287,7 +287,11 @@ fn replay(from: &mut impl Read, size: u64, now: u64, index: &mut Index) -> Resul
         let Some(length) = read_block_header(&header) else {
             // After a power cut a file can be longer than what was written into it.
             let never_written = header == [0; BLOCK_HEADER] && is_zero(from)?;
-            return if never_written { Ok(at) } else { Err(Fault::Damaged(at)) };
+            return if never_written {
+                Ok(at)
+            } else {
+                Err(Fault::Damaged(at))
+            };
         };
         let whole = (BLOCK_HEADER + length) as u64;
         if whole > left {

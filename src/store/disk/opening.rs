@@ -182,8 +182,9 @@ fn read_or_replace(
 /// Renames it after the time, or the next second that is not taken.
 fn set_aside(path: &Path, now: u64) -> io::Result<PathBuf> {
     let name = |second: u64| path.with_file_name(format!("{SET_ASIDE}{second}"));
-    let free = (now..).map(name).find(|name| !name.is_symlink() && !name.exists());
-    let aside = free.unwrap_or_else(|| name(now));
+    let taken = |name: &PathBuf| name.is_symlink() || name.exists();
+    let mut free = (now..now + 100).map(name).filter(|name| !taken(name));
+    let aside = free.next().unwrap_or_else(|| name(now));
     fs::rename(path, &aside)?;
     Ok(aside)
 }

@@ -96,9 +96,7 @@ impl Queue {
     }
 
     /// Queues a flush.
-    pub(super) fn flush(
-        &self,
-    ) -> Result<oneshot::Receiver<Result<(), StoreError>>, StoreError> {
+    pub(super) fn flush(&self) -> Result<oneshot::Receiver<Result<(), StoreError>>, StoreError> {
         let (reply, answer) = oneshot::channel();
         self.order(&mut self.lock(), Order::Flush(reply))?;
         Ok(answer)

@@ -147,11 +147,16 @@ impl Writer {
         for some in placed.chunks(256) {
             let mut records = self.shared.records_mut();
             for (key, record, (start, length)) in some {
-                records.index.insert(key, record, place + *start as u64, *length);
+                records
+                    .index
+                    .insert(key, record, place + *start as u64, *length);
             }
         }
         self.shared.queue.written();
-        self.shared.count.written.fetch_add(batch.len() as u64, Relaxed);
+        self.shared
+            .count
+            .written
+            .fetch_add(batch.len() as u64, Relaxed);
         self.note_size();
         self.evict();
         Ok(batch.len())
@@ -183,7 +188,10 @@ impl Writer {
     fn look_after(&mut self) {
         self.upkeep.part = (self.upkeep.part + 1) % SHARDS;
         let now = super::now();
-        self.shared.records_mut().index.expire(self.upkeep.part, now);
+        self.shared
+            .records_mut()
+            .index
+            .expire(self.upkeep.part, now);
         self.evict();
         if let Err(error) = self.compact() {
             self.complain(&error);
@@ -203,13 +211,12 @@ impl Writer {
             .flat_map(|part| self.shared.records().index.worths(part))
             .collect();
         let last = left.min(worths.len()).saturating_sub(1);
-        if worths.is_empty() {
+        worths.sort_unstable();
+        let Some(&bound) = worths.get(last) else {
             return;
-        }
-        let (_, least, _) = worths.select_nth_unstable(last);
-        let least = *least;
+        };
         for part in 0..SHARDS {
-            left -= self.shared.records_mut().index.evict(part, least, left);
+            left -= self.shared.records_mut().index.evict(part, bound, left);
         }
     }
 

@@ -98,7 +98,11 @@ fn make(path: &Path) -> Result<(), KeyFileError> {
     let beside = PathBuf::from(beside);
     let write = || {
         let mut options = OpenOptions::new();
-        let mut file = options.write(true).create_new(true).mode(0o600).open(&beside)?;
+        let mut file = options
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&beside)?;
         file.write_all(secret.as_slice())?;
         file.sync_all()
     };
