@@ -35,6 +35,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     ("cache", &["identity", "backoff"]),
+    ("store", &["clock"]),
     (
         "batch",
         &["directory", "quota", "backoff", "identity", "caller"],

@@ -11,3 +11,4 @@ mod sandbox;
 mod server;
 mod service;
 mod simulation;
+mod store;

@@ -179,20 +179,21 @@ fn read_or_replace(
     fresh().map_err(failed)
 }
 
-/// Renames it after the time, or the next second that is not taken.
+/// Renames it after the time, or so that it is the newest.
 fn set_aside(path: &Path, now: u64) -> io::Result<PathBuf> {
-    let name = |second: u64| path.with_file_name(format!("{SET_ASIDE}{second}"));
-    let taken = |name: &PathBuf| name.is_symlink() || name.exists();
-    let mut free = (now..now + 100).map(name).filter(|name| !taken(name));
-    let aside = free.next().unwrap_or_else(|| name(now));
+    let newest = aside(path)
+        .last()
+        .map_or(0, |(second, _)| second.saturating_add(1));
+    let second = now.max(newest);
+    let aside = path.with_file_name(format!("{SET_ASIDE}{second}"));
     fs::rename(path, &aside)?;
     Ok(aside)
 }
 
-/// Best effort: it is only for the room on the disk.
-fn remove_oldest(path: &Path) {
+/// What was set aside, the oldest first.
+fn aside(path: &Path) -> Vec<(u64, PathBuf)> {
     let Some(Ok(entries)) = path.parent().map(fs::read_dir) else {
-        return;
+        return Vec::new();
     };
     let second = |name: &str| name.strip_prefix(SET_ASIDE)?.parse::<u64>().ok();
     let aside = entries.filter_map(|entry| {
@@ -201,6 +202,12 @@ fn remove_oldest(path: &Path) {
     });
     let mut aside: Vec<_> = aside.collect();
     aside.sort_unstable();
+    aside
+}
+
+/// Best effort: it is only for the room on the disk.
+fn remove_oldest(path: &Path) {
+    let aside = aside(path);
     let surplus = aside.len().saturating_sub(KEPT_ASIDE);
     for (_, path) in aside.into_iter().take(surplus) {
         let _kept = fs::remove_file(path);

@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::store::{Class, DirectoryName, Scope, Vault};
+use crate::store::{Class, DirectoryName, Scope};
 
 use super::*;
 

@@ -134,16 +134,17 @@ async fn a_compacted_file_holds_the_same() {
     let scratch = Scratch::new("compact");
     sample(&scratch).await;
     let opened = scratch.open();
-    for round in 0..8 {
+    for round in 0..12 {
         for who in 0..1000 {
             opened.found("umbrella", &who.to_string());
         }
         opened.flush().await;
         assert!(opened.has("umbrella", &round.to_string()).await);
     }
-    let full = opened.store.stats().bytes;
+    // 2.7 MB were written, 0.25 of which count; how often it was compacted on the way is a matter of
+    // time.
     let until = Instant::now() + Duration::from_secs(20);
-    while opened.store.stats().bytes >= full {
+    while opened.store.stats().bytes > 1_600_000 {
         assert!(Instant::now() < until, "not compacted");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
