@@ -5,6 +5,7 @@
 //! Loading never stops at the first mistake: whoever mends a configuration wants to see them all.
 
 mod cache;
+mod data;
 mod drain;
 mod effective;
 mod error;
@@ -17,9 +18,13 @@ mod tenants;
 mod upstream;
 mod value;
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
-pub use cache::CacheConfig;
+pub use cache::{CacheConfig, StoreKind};
+pub use data::DataConfig;
 pub use drain::DrainConfig;
 pub use effective::Effective;
 pub use error::{ConfigError, ConfigErrors, Origin};
@@ -45,6 +50,8 @@ pub struct Config {
     pub upstream: UpstreamConfig,
     /// This service's share of what Feishu allows.
     pub quota: QuotaConfig,
+    /// Where this service keeps what outlives it.
+    pub data: DataConfig,
     /// How long answers are given again.
     pub cache: CacheConfig,
     /// How the service stops.
@@ -99,12 +106,14 @@ impl Config {
     /// Every mistake found, each naming the key and the file or variable it stands in.
     pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
         let mut reader = Reader::new(Layers::collect(sources));
+        let data = DataConfig::read(&mut reader);
         let config = Self {
             grpc: GrpcConfig::read(&mut reader),
             http: HttpConfig::read(&mut reader),
             upstream: UpstreamConfig::read(&mut reader),
             quota: QuotaConfig::read(&mut reader),
-            cache: CacheConfig::read(&mut reader),
+            cache: CacheConfig::read(&mut reader, &data),
+            data,
             drain: DrainConfig::read(&mut reader),
             tenants: tenants::read(&mut reader),
         };
@@ -144,6 +153,18 @@ impl Sources {
             env: std::env::vars_os().collect(),
             flags: Vec::new(),
         }
+    }
+}
+
+/// A relative path in the configuration file counts from where that file lies, so that both can
+/// move together; anywhere else from the working directory.
+fn beside(path: &Path, origin: &Origin) -> PathBuf {
+    match origin {
+        Origin::File { path: config, .. } => match config.parent() {
+            Some(directory) => directory.join(path),
+            None => path.to_owned(),
+        },
+        _ => path.to_owned(),
     }
 }
 

@@ -32,4 +32,5 @@ pub mod resolver;
 pub mod sandbox;
 pub mod server;
 pub mod shutdown;
+pub mod store;
 pub mod telemetry;

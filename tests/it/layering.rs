@@ -36,6 +36,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     ("cache", &["identity", "backoff"]),
+    ("store", &["clock"]),
     (
         "batch",
         &[

@@ -13,3 +13,4 @@ mod sandbox;
 mod server;
 mod service;
 mod simulation;
+mod store;
