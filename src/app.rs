@@ -2,6 +2,7 @@
 //! type; it decides nothing that a part could decide itself.
 
 mod observe;
+mod persist;
 
 use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -18,6 +19,8 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
+use persist::{Bookkeeping, Books, Persisted};
+
 use crate::{
     backoff::random,
     batch::{BatchSettings, Batcher},
@@ -32,7 +35,7 @@ use crate::{
     },
     metrics::{Identifiers, Registry, Rpcs, Upstream, Waited},
     pb::health::health_server::HealthServer,
-    quota::{Limit, Meter, Permits, Quota},
+    quota::{Limit, Meter},
     resolver::{Resolver, Tenant},
     server::{self, ServerSettings},
     shutdown::Shutdown,
@@ -92,6 +95,20 @@ pub struct InProcess {
     /// Speaks to it.
     pub channel: Channel,
     _server: AbortOnDropHandle<()>,
+    bookkeeping: Bookkeeping,
+}
+
+impl InProcess {
+    /// Keeps what outlives the process, and ends.
+    pub async fn close(self) {
+        self.bookkeeping.close().await;
+    }
+}
+
+/// What answers, and what is kept of it.
+struct Parts {
+    resolver: Arc<Resolver>,
+    bookkeeping: Bookkeeping,
 }
 
 /// Serves until the process is told to stop: the first SIGTERM or SIGINT drains, a second one ends
@@ -105,7 +122,8 @@ pub async fn serve(config: Config, options: ServeOptions) -> Result<(), AppError
     let signals = Signals::new().map_err(AppError::Signals)?;
     let (health, health_service) = health::new(shutdown.clone());
     let registry = Registry::new();
-    let routes = routes(&config, health_service.clone(), &shutdown, &registry)?;
+    let parts = parts(&config, &registry).await?;
+    let routes = routes(&config, parts.resolver, health_service.clone(), &shutdown)?;
     let grpc = listen("grpc.listen", config.grpc.listen).await?;
     let probes = match config.grpc.health_listen {
         Some(address) => Some(listen("grpc.health_listen", address).await?),
@@ -133,6 +151,7 @@ pub async fn serve(config: Config, options: ServeOptions) -> Result<(), AppError
     let stop = AbortOnDropHandle::new(tokio::spawn(signals.stop(shutdown, config.drain.delay)));
     let (outcome, ()) = tokio::join!(serving, probes);
     drop(stop);
+    parts.bookkeeping.close().await;
     // Last, so that probes see the whole drain.
     pages.end().await;
     tracing::info!(cut_connections = outcome.cut_connections, "stopped");
@@ -156,7 +175,8 @@ pub async fn in_process(config: Config) -> Result<InProcess, AppError> {
     let (health, health_service) = health::new(shutdown.clone());
     // Nobody can see it: there is no listener.
     let registry = Registry::new();
-    let routes = routes(&config, health_service, &shutdown, &registry)?;
+    let parts = parts(&config, &registry).await?;
+    let routes = routes(&config, parts.resolver, health_service, &shutdown)?;
     let settings = ServerSettings {
         // There is no other replica to go to, and no way to connect again.
         max_connection_age: Duration::from_hours(365 * 24),
@@ -177,20 +197,20 @@ pub async fn in_process(config: Config) -> Result<InProcess, AppError> {
     Ok(InProcess {
         channel,
         _server: server,
+        bookkeeping: parts.bookkeeping,
     })
 }
 
 fn routes(
     config: &Config,
+    resolver: Arc<Resolver>,
     health: HealthService,
     shutdown: &Shutdown,
-    registry: &Registry,
 ) -> Result<Routes, AppError> {
     let limits = Limits {
         max_identifiers: config.grpc.max_identifiers,
         max_in_flight_batches: config.grpc.max_in_flight_batches,
     };
-    let resolver = Arc::new(resolver(config, registry)?);
     let (v1, v1alpha) = reflection::services().map_err(AppError::Reflection)?;
     Ok(
         Routes::new(Identity::server(resolver, limits, shutdown.clone()))
@@ -206,7 +226,12 @@ fn health_server(health: HealthService) -> HealthServer<HealthService> {
     HealthServer::new(health).max_decoding_message_size(MAX_REQUEST_BYTES)
 }
 
-fn resolver(config: &Config, registry: &Registry) -> Result<Resolver, AppError> {
+async fn parts(config: &Config, registry: &Registry) -> Result<Parts, AppError> {
+    let persisted = Persisted::open(config).await;
+    if let Some(persisted) = &persisted {
+        observe::store(registry, persisted.store());
+    }
+    let mut books = Vec::new();
     let tokens = TokenCache::new();
     let cache = Arc::new(cache(config));
     observe::cache(registry, &cache);
@@ -219,25 +244,34 @@ fn resolver(config: &Config, registry: &Registry) -> Result<Resolver, AppError> 
         ));
         observe::month(registry, &tenant.name, meter.clone());
         let settings = feishu_settings(config, tenant, Upstream::new(registry, &tenant.name));
-        let feishu = Feishu::new(settings, &tokens, meter).map_err(|source| AppError::Tenant {
-            tenant: tenant.name.clone(),
-            source,
-        })?;
+        let feishu =
+            Feishu::new(settings, &tokens, meter.clone()).map_err(|source| AppError::Tenant {
+                tenant: tenant.name.clone(),
+                source,
+            })?;
         let settings = BatchSettings {
             max_in_flight: config.upstream.max_in_flight,
             max_queue: config.quota.max_queue,
             random,
             waited: Waited::new(registry, &tenant.name),
         };
-        let batcher = Batcher::new(Arc::new(feishu), permits(config), settings);
+        let tier = persisted.as_ref().map(|persisted| persisted.tier(tenant));
+        let quota = Arc::new(persist::quota(&limits(config), tier.as_ref(), &meter).await);
+        if let Some(persisted) = &persisted {
+            books.push(Books::new(persisted.tier(tenant), quota.clone(), meter));
+        }
+        let batcher = Batcher::new(Arc::new(feishu), quota, settings);
         observe::queue(registry, &tenant.name, batcher.gauge());
         // A tenant's base URL and app do not change while the process lives: one number for all.
         let identifiers = Identifiers::new(registry, &tenant.name);
-        let tenant_of_cache = Tenant::new(number, batcher, cache.clone(), identifiers);
+        let tenant_of_cache = Tenant::new(number, batcher, cache.clone(), tier, identifiers);
         tenants.insert(tenant.name.clone(), tenant_of_cache);
     }
     let default = config.default_tenant().map(|tenant| tenant.name.clone());
-    Ok(Resolver::new(tenants, default))
+    Ok(Parts {
+        resolver: Arc::new(Resolver::new(tenants, default)),
+        bookkeeping: Bookkeeping::start(books, persisted.as_ref()).await,
+    })
 }
 
 fn cache(config: &Config) -> Cache {
@@ -249,15 +283,15 @@ fn cache(config: &Config) -> Cache {
     Cache::new(config.cache.capacity, ttls, random)
 }
 
-fn permits(config: &Config) -> Arc<dyn Permits> {
+fn limits(config: &Config) -> [Limit; 2] {
     let limit = |limit: u32, seconds| Limit {
         limit: usize::try_from(limit).unwrap_or(usize::MAX),
         length: Duration::from_secs(seconds),
     };
-    Arc::new(Quota::new(&[
+    [
         limit(config.quota.per_second, 1),
         limit(config.quota.per_minute, 60),
-    ]))
+    ]
 }
 
 fn feishu_settings(config: &Config, tenant: &TenantConfig, metrics: Upstream) -> FeishuSettings {

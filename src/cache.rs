@@ -84,8 +84,10 @@ pub struct Snapshot {
     pub bytes: Vec<u8>,
     /// When nothing in it may be given any more.
     pub useless_at: SystemTime,
-    /// Whether everything in it is somebody who was found.
-    pub is_all_found: bool,
+    /// Whether somebody was found.
+    pub has_found: bool,
+    /// Whether somebody was not.
+    pub has_negative: bool,
 }
 
 impl Cache {
@@ -199,7 +201,8 @@ impl Cache {
         });
         Some(Snapshot {
             useless_at: SystemTime::UNIX_EPOCH + useless_at.max()?,
-            is_all_found: answers.pieces().all(Piece::is_found),
+            has_found: answers.pieces().any(Piece::is_found),
+            has_negative: answers.pieces().any(|piece| !piece.is_found()),
             bytes: [&[packed::VERSION], &*answers.0].concat(),
         })
     }

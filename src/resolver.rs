@@ -12,6 +12,7 @@ mod outdated;
 mod recall;
 mod resolution;
 mod tenant;
+mod tier;
 mod waits;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -30,6 +31,7 @@ use crate::{
 pub use failure::{Failure, Reason};
 pub use resolution::{Answered, Ids, Resolution, Resolved, Source};
 pub use tenant::Tenant;
+pub use tier::Tier;
 
 /// A request of up to so many identifiers is interactive, a larger one is bulk.
 const INTERACTIVE_UP_TO: usize = 10;

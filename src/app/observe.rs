@@ -13,6 +13,7 @@ use crate::{
     http::{self, Pages},
     metrics::{self, MonthOfCalls, Registry, about},
     quota::Meter,
+    store::{Store, StoreStats},
 };
 
 use super::AppError;
@@ -86,6 +87,24 @@ pub(super) fn queue(registry: &Registry, tenant: &str, queue: Gauge) {
     });
 }
 
+/// Shows the store.
+pub(super) fn store(registry: &Registry, store: &Arc<dyn Store>) {
+    let read = |store: &Arc<dyn Store>, value: fn(StoreStats) -> u64| {
+        let store = Arc::downgrade(store);
+        move || store.upgrade().map_or(0, |store| value(store.stats()))
+    };
+    let gauge = |about, value| {
+        let read = read(store, value);
+        registry.gauge(about, &[], move || size(read()));
+    };
+    gauge(&about::STORE_RECORDS, |stats| stats.records);
+    gauge(&about::STORE_SIZE, |stats| stats.bytes);
+    let dropped = read(store, |stats| stats.dropped);
+    registry.counter(&about::STORE_DROPPED, &[], dropped);
+    let failures = read(store, |stats| stats.failed_reads + stats.failed_writes);
+    registry.counter(&about::STORE_FAILURES, &[], failures);
+}
+
 /// Shows a tenant's month.
 pub(super) fn month(registry: &Registry, tenant: &str, meter: Arc<Meter>) {
     metrics::watch_month(registry, tenant, move || {
@@ -103,5 +122,13 @@ pub(super) fn month(registry: &Registry, tenant: &str, meter: Arc<Meter>) {
     reason = "what fits into memory is far below 2^53"
 )]
 fn count(things: usize) -> f64 {
+    things as f64
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "what fits onto a disk is far below 2^53"
+)]
+fn size(things: u64) -> f64 {
     things as f64
 }

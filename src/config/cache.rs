@@ -34,8 +34,6 @@ pub struct CacheConfig {
     pub store: StoreKind,
     /// The secret that seals what is stored. `None` if nobody says, and there is no data directory.
     pub key_file: Option<PathBuf>,
-    /// How long after its time an answer is still given while Feishu cannot be asked.
-    pub serve_stale: Duration,
 }
 
 impl Default for CacheConfig {
@@ -52,8 +50,6 @@ impl Default for CacheConfig {
             capacity: 1_000_000,
             store: StoreKind::Disk,
             key_file: None,
-            // An outage is mended within a day, and IDs hardly ever change.
-            serve_stale: Duration::from_hours(24),
         }
     }
 }
@@ -75,11 +71,6 @@ impl CacheConfig {
             capacity: reader.ranged("cache.capacity", default.capacity, 1000..=100_000_000),
             store: reader.setting("cache.store", default.store),
             key_file: key_file(reader, data),
-            serve_stale: reader.ranged(
-                "cache.serve_stale",
-                default.serve_stale,
-                Duration::ZERO..=MONTH,
-            ),
         }
     }
 }

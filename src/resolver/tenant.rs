@@ -1,7 +1,10 @@
 //! One tenant's people: from what is known already to the flights of what is not. Nothing in it is
 //! shared with another tenant but the memory of answers, whose keys tell them apart.
 
-use std::sync::{Arc, Weak};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Weak},
+};
 
 use futures_util::{FutureExt as _, future::BoxFuture};
 use tokio::time::Instant;
@@ -9,13 +12,14 @@ use tokio::time::Instant;
 use crate::{
     batch::{Batcher, Interest, LookupError, WhenFull, Wish},
     cache::{Cache, CacheKey, Known},
+    clock,
     coalesce::Flights,
     identity::{Identifier, UserIdType},
     metrics::Identifiers,
 };
 
 use super::{
-    Failure, Reason, Source, failure,
+    Failure, Reason, Source, Tier, failure,
     flight::FlightKey,
     judge::{Judged, Verdict},
     outdated::outdated,
@@ -38,6 +42,8 @@ pub(super) struct Core {
     number: u32,
     pub(super) batcher: Batcher,
     cache: Arc<Cache>,
+    /// What outlives the process, if anything does.
+    tier: Option<Tier>,
 }
 
 /// What a request asks for with.
@@ -60,6 +66,7 @@ impl Tenant {
         number: u32,
         batcher: Batcher,
         cache: Arc<Cache>,
+        tier: Option<Tier>,
         identifiers: Identifiers,
     ) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
@@ -67,6 +74,7 @@ impl Tenant {
                 number,
                 batcher,
                 cache,
+                tier,
             }),
             flights: Flights::new(),
             identifiers,
@@ -86,6 +94,7 @@ impl Tenant {
         kinds: &[UserIdType],
         ask: &Ask,
     ) -> Judged {
+        let stored = self.core.restore(people, ask).await;
         let mut judged = Judged::new(people.len(), kinds);
         let mut waits = Vec::new();
         let mut lacking = Vec::new();
@@ -98,6 +107,8 @@ impl Tenant {
                 };
                 match self.recall_one(identifier, *kind, ask) {
                     Recalled::Answer(verdict, source) => {
+                        let is_stored = source == Source::Cache && stored.contains(&person);
+                        let source = if is_stored { Source::Store } else { source };
                         judged.set(person, *kind, verdict, source);
                     }
                     Recalled::Fallback(stale) => match self.ask_for(person, key(), ask, stale) {
@@ -261,10 +272,46 @@ impl Core {
     }
 
     pub(super) fn remember(&self, key: &FlightKey, verdict: &Verdict) {
-        if let Some((asked, fact)) = verdict.fact() {
-            self.cache
-                .insert(self.cache_key(key), key.kind, &fact, asked);
+        let Some((asked, fact)) = verdict.fact() else {
+            return;
+        };
+        let of_cache = self.cache_key(key);
+        if self.cache.insert(of_cache, key.kind, &fact, asked)
+            && let Some(tier) = &self.tier
+            && let Some(snapshot) = self.cache.snapshot(of_cache)
+        {
+            tier.keep(key.include_resigned, key.identifier.as_str(), &snapshot);
         }
+    }
+
+    /// Takes over what an earlier process knew of those of whom nothing is known. Says who they are.
+    async fn restore(&self, people: &[Identifier], ask: &Ask) -> HashSet<usize> {
+        let mut stored = HashSet::new();
+        let Some(tier) = &self.tier else {
+            return stored;
+        };
+        let key = |who| CacheKey {
+            directory: self.number,
+            include_resigned: ask.include_resigned,
+            identifier: who,
+        };
+        let strangers = people.iter().map(Identifier::as_str).enumerate();
+        let strangers: Vec<_> = strangers
+            .filter(|(_, who)| self.cache.recall(key(who), ask.now).is_none())
+            .collect();
+        if strangers.is_empty() {
+            return stored;
+        }
+        let who = strangers.iter().map(|(_, who)| *who);
+        let found = tier.fetch(ask.include_resigned, who).await;
+        let (now, wall) = (Instant::now(), clock::wall_now());
+        for ((person, who), bytes) in strangers.into_iter().zip(found) {
+            if let Some(bytes) = bytes {
+                self.cache.restore(key(who), &bytes, now, wall);
+                stored.insert(person);
+            }
+        }
+        stored
     }
 
     /// Nobody could be asked: it is not tried again at once. It is for who is stale if the directory

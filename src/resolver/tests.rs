@@ -126,7 +126,7 @@ fn bench(answers: Answers) -> Bench {
         serve_stale: STALE,
     };
     let cache = Arc::new(Cache::new(1000, ttls, random));
-    let tenant = Tenant::new(0, batcher, cache, Identifiers::default());
+    let tenant = Tenant::new(0, batcher, cache, None, Identifiers::default());
     let tenants = BTreeMap::from([("acme".to_owned(), tenant)]);
     let resolver = Resolver::new(tenants, Some("acme".to_owned()));
     Bench { script, resolver }

@@ -81,6 +81,7 @@ fn service() -> Identity {
         0,
         batcher,
         Arc::new(Cache::new(1000, ttls, random)),
+        None,
         Identifiers::default(),
     );
     let tenants = BTreeMap::from([("acme".to_owned(), tenant)]);

@@ -33,6 +33,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "caller",
             "clock",
             "metrics",
+            "store",
         ],
     ),
     ("cache", &["identity", "backoff"]),

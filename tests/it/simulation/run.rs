@@ -156,6 +156,7 @@ fn bench(setting: &Setting, world: &Shared) -> Bench {
             u32::try_from(tenant).unwrap(),
             batcher,
             cache.clone(),
+            None,
             Identifiers::default(),
         )
     };
