@@ -4,6 +4,7 @@
 mod cache;
 mod harness;
 mod month;
+mod restart;
 mod rows;
 mod stale;
 mod stream;
