@@ -118,11 +118,12 @@ printed() {
     awk -v name="$1" 'index($0, name "=") == 1 { print substr($0, length(name) + 2); exit }' "$2"
 }
 
-# start_sandbox: a simulated Feishu of its own; sets FEISHU_* of its first tenant and CONTROL.
+# start_sandbox [ARGUMENT...]: a simulated Feishu of its own; sets FEISHU_* of its first tenant and
+# CONTROL.
 start_sandbox() {
     need_binary
     start sandbox "${WITHOUT_CREDENTIALS[@]}" "$FEISHU_ID_BIN" sandbox \
-        --listen 127.0.0.1:0 --control-listen 127.0.0.1:0
+        --listen 127.0.0.1:0 --control-listen 127.0.0.1:0 "$@"
     await_log sandbox FEISHU_APP_SECRET=
     read_sandbox sandbox
 }

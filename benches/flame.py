@@ -1,0 +1,164 @@
+#!/usr/bin/env python3
+"""Draws a flame graph from what `perf script` prints, and says whose code takes the time.
+
+    flame.py STACKS OUT.svg TITLE
+
+The table goes to standard output: for each part, the share of samples in which its code ran itself
+(own), and in which it ran or waited for what it had called (with callees). The picture has no script
+in it: names and shares show under the pointer. No dependencies.
+"""
+
+import collections
+import html
+import re
+import sys
+
+WIDTH, ROW, FONT = 1200, 16, 11
+# Frames narrower than this many pixels are left out: they could not be seen, and are most of the file.
+NARROWEST = 1.0
+# Above this many frames a stack is cut.
+DEEPEST = 90
+
+# Whose code a function is, by the first pattern that its name or its file matches.
+PARTS = [
+    ("kernel: network", r"^\[k\].*(tcp|sock|inet|ip_|skb|net_|loopback|dev_|recv|send|epoll|ep_)"),
+    ("kernel: the rest", r"^\[k\]"),
+    ("feishu-id", r"^<?&?(mut )?feishu_id|\bfeishu_id::"),
+    ("allocator (mimalloc)", r"^_?mi_|mimalloc"),
+    ("protobuf (prost)", r"\bprost"),
+    ("HTTP/2 (h2, hyper, http)", r"\b(h2|hyper|hyper_util|http|http_body|http_body_util|httparse)::"),
+    ("gRPC (tonic, tower)", r"\b(tonic\w*|tower\w*|axum\w*)::"),
+    ("cache (quick_cache)", r"\b(quick_cache|hashbrown|siphasher)::|core::hash|sip13"),
+    ("runtime (tokio, mio)", r"\b(tokio\w*|mio|futures\w*|parking_lot\w*)::"),
+    ("logs (tracing)", r"\btracing"),
+    ("memory copies and the like (libc)", r"^(__)?mem|libc|^__|pthread|^syscall|^(write|read|send|recv|epoll)"),
+]
+COLOURS = {
+    "kernel: network": "#c7b8d8",
+    "kernel: the rest": "#d9cfe4",
+    "feishu-id": "#f2a65a",
+    "allocator (mimalloc)": "#e8d07a",
+    "protobuf (prost)": "#9ccfb0",
+    "HTTP/2 (h2, hyper, http)": "#8fb8de",
+    "gRPC (tonic, tower)": "#a5cbe8",
+    "cache (quick_cache)": "#f4c08a",
+    "runtime (tokio, mio)": "#cfd8dc",
+    "logs (tracing)": "#e3a6a6",
+    "memory copies and the like (libc)": "#dddddd",
+}
+OTHER = "the rest"
+
+
+def main(path, out, title):
+    stacks = collections.Counter(read(path))
+    total = sum(stacks.values())
+    if not total:
+        sys.exit("flame.py: no samples: may perf record here?")
+    table(stacks, total)
+    with open(out, "w") as file:
+        file.write(draw(tree(stacks), total, title))
+
+
+def read(path):
+    """Stacks, outermost function first; samples are parted by empty lines."""
+    stack = []
+    with open(path, errors="replace") as file:
+        for line in file:
+            frame = re.match(r"\s+[0-9a-f]+ (.*) \((.*)\)$", line)
+            if frame:
+                stack.append(name(*frame.groups()))
+            elif not line.strip() and stack:
+                yield tuple(reversed(stack[:DEEPEST]))
+                stack = []
+    if stack:
+        yield tuple(reversed(stack[:DEEPEST]))
+
+
+def name(symbol, file):
+    kernel = "kernel" in file or file.endswith(".ko") or "vmlinux" in file
+    symbol = re.sub(r"(::h[0-9a-f]{16})?(\+0x[0-9a-f]+)?$", "", symbol)
+    for code, text in [("..", "::"), ("$LT$", "<"), ("$GT$", ">"), ("$RF$", "&"), ("$u20$", " "), ("$C$", ","), ("$u7b$", "{"), ("$u7d$", "}"), ("$LP$", "("), ("$RP$", ")"), ("$u5b$", "["), ("$u5d$", "]"), ("$BP$", "*")]:
+        symbol = symbol.replace(code, text)
+    if symbol.startswith("_<"):
+        symbol = symbol[1:]
+    if symbol == "[unknown]":
+        symbol = f"[{file.rsplit('/', 1)[-1]}]"
+    return f"[k] {symbol}" if kernel else symbol
+
+
+def part(function):
+    for label, pattern in PARTS:
+        if re.search(pattern, function):
+            return label
+    return OTHER
+
+
+def table(stacks, total):
+    own, within = collections.Counter(), collections.Counter()
+    for stack, count in stacks.items():
+        own[part(stack[-1])] += count
+        for label in {part(function) for function in stack}:
+            within[label] += count
+    print("| whose code | own | with callees |")
+    print("| --- | --- | --- |")
+    for label, count in own.most_common():
+        print(f"| {label} | {count / total:.1%} | {within[label] / total:.1%} |")
+    print(f"\n{total:,} samples.")
+
+
+def tree(stacks):
+    root = [0, {}]
+    for stack, count in stacks.items():
+        node = root
+        node[0] += count
+        for function in stack:
+            node = node[1].setdefault(function, [0, {}])
+            node[0] += count
+    return root
+
+
+def draw(root, total, title):
+    boxes, deepest = [], 0
+    scale = WIDTH / total
+
+    def lay(node, function, left, depth):
+        nonlocal deepest
+        if node[0] * scale < NARROWEST:
+            return
+        deepest = max(deepest, depth)
+        boxes.append((left, depth, node[0], function))
+        for child, inside in sorted(node[1].items()):
+            lay(inside, child, left, depth + 1)
+            left += inside[0]
+
+    lay(root, "all", 0, 0)
+    height = (deepest + 1) * ROW + 40
+    lines = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" font-family="sans-serif" font-size="{FONT}">',
+        f'<rect width="{WIDTH}" height="{height}" fill="white"/><text x="6" y="20" font-size="15">{html.escape(title)}</text>',
+    ]
+    for left, depth, count, function in boxes:
+        x, width, y = left * scale, count * scale, height - (depth + 1) * ROW
+        # The classes would be longer than the colours.
+        colour = COLOURS.get(part(function), "#eeeeee")
+        short = html.escape(fitting(function, width))
+        label = f'<text x="{x + 2:.1f}" y="{y + 12}">{short}</text>' if short else ""
+        lines.append(
+            f'<g><title>{html.escape(function[:160])} {count / total:.1%}</title>'
+            f'<rect x="{x:.1f}" y="{y}" width="{max(width - 0.3, 0.3):.1f}" height="15" fill="{colour}"/>{label}</g>'
+        )
+    return "\n".join(lines) + "\n</svg>\n"
+
+
+def fitting(function, width):
+    """As much of the name's end as the box takes: the end says most."""
+    room = int(width / (FONT * 0.56))
+    if room < 4:
+        return ""
+    plain = re.sub(r"<.*>", "", function).strip(":") or function
+    return plain if len(plain) <= room else ".." + plain[-(room - 2):]
+
+
+if __name__ == "__main__":
+    sys.setrecursionlimit(10_000)
+    main(*sys.argv[1:])
