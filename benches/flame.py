@@ -3,9 +3,8 @@
 
     flame.py STACKS OUT.svg TITLE
 
-The table goes to standard output: for each part, the share of samples in which its code ran itself
-(own), and in which it ran or waited for what it had called (with callees). The picture has no script
-in it: names and shares show under the pointer. No dependencies.
+The table goes to standard output: for each part, the share of samples in which its code ran itself,
+and its functions with the most. The picture has no script in it: names and shares show under the pointer. No dependencies.
 """
 
 import collections
@@ -21,8 +20,7 @@ DEEPEST = 90
 
 # Whose code a function is, by the first pattern that its name or its file matches.
 PARTS = [
-    ("kernel: network", r"^\[k\].*(tcp|sock|inet|ip_|skb|net_|loopback|dev_|recv|send|epoll|ep_)"),
-    ("kernel: the rest", r"^\[k\]"),
+    ("kernel", r"^\[k\]"),
     ("feishu-id", r"^<?&?(mut )?feishu_id|\bfeishu_id::"),
     ("allocator (mimalloc)", r"^_?mi_|mimalloc"),
     ("protobuf (prost)", r"\bprost"),
@@ -31,11 +29,10 @@ PARTS = [
     ("cache (quick_cache)", r"\b(quick_cache|hashbrown|siphasher)::|core::hash|sip13"),
     ("runtime (tokio, mio)", r"\b(tokio\w*|mio|futures\w*|parking_lot\w*)::"),
     ("logs (tracing)", r"\btracing"),
-    ("memory copies and the like (libc)", r"^(__)?mem|libc|^__|pthread|^syscall|^(write|read|send|recv|epoll)"),
+    ("C library", r"^(__)?mem|libc|^__|pthread|^syscall|^(write|read|send|recv|epoll)"),
 ]
 COLOURS = {
-    "kernel: network": "#c7b8d8",
-    "kernel: the rest": "#d9cfe4",
+    "kernel": "#d0c4de",
     "feishu-id": "#f2a65a",
     "allocator (mimalloc)": "#e8d07a",
     "protobuf (prost)": "#9ccfb0",
@@ -44,7 +41,7 @@ COLOURS = {
     "cache (quick_cache)": "#f4c08a",
     "runtime (tokio, mio)": "#cfd8dc",
     "logs (tracing)": "#e3a6a6",
-    "memory copies and the like (libc)": "#dddddd",
+    "C library": "#dddddd",
 }
 OTHER = "the rest"
 
@@ -93,17 +90,41 @@ def part(function):
     return OTHER
 
 
+def whose(stack):
+    """The part of the last function; the kernel's work is told apart by the call that it is for."""
+    label = part(stack[-1])
+    if label != "kernel":
+        return label
+    # The compiler leaves the outermost function of some out.
+    calls = (re.search(r"^\[k\] (?:__x64_sys_|__sys_|do_(?=writev|readv|epoll_wait))(\w+)", function) for function in stack)
+    called = next((call.group(1) for call in calls if call), None)
+    return f"kernel, for `{called}`" if called else "kernel, interrupts and the like"
+
+
 def table(stacks, total):
-    own, within = collections.Counter(), collections.Counter()
+    parts, functions = collections.Counter(), collections.defaultdict(collections.Counter)
     for stack, count in stacks.items():
-        own[part(stack[-1])] += count
-        for label in {part(function) for function in stack}:
-            within[label] += count
-    print("| whose code | own | with callees |")
+        label = whose(stack)
+        parts[label] += count
+        functions[label][plain(stack[-1])] += count
+    print("| whose code | share | most of it in |")
     print("| --- | --- | --- |")
-    for label, count in own.most_common():
-        print(f"| {label} | {count / total:.1%} | {within[label] / total:.1%} |")
+    # What is hardly there would be a line that says nothing.
+    for label in [label for label, count in parts.items() if count < total / 200 and label != OTHER]:
+        parts[OTHER] += parts.pop(label)
+        functions[OTHER] += functions[label]
+    for label, count in parts.most_common():
+        most = [f"`{function}` {n / total:.1%}" for function, n in functions[label].most_common(3)]
+        print(f"| {label} | {count / total:.1%} | {', '.join(most)} |")
     print(f"\n{total:,} samples.")
+
+
+def plain(function):
+    """Without generics and the path's beginning: what is left is what one looks for in the source."""
+    while re.search(r"<[^<>]*>", function):
+        function = re.sub(r"<[^<>]*>", "", function)
+    function = function.strip(":").replace("|", "/")
+    return "::".join(function.split("::")[-3:])[-60:] or "?"
 
 
 def tree(stacks):

@@ -266,9 +266,9 @@ first, _, third = statistics.quantiles(numbers, method="inclusive") if len(numbe
 print(short(first), short(third))' "$@"
 }
 
-# share A B: A of B in per cent, or a dash.
+# share A B: A of B in per cent; no A is none. A dash if there is no B.
 share() {
-    awk -v a="$1" -v b="$2" 'BEGIN { if (a == "-" || b == "-" || b == 0) print "-"; else printf "%.1f %%", 100 * a / b }'
+    awk -v a="$1" -v b="$2" 'BEGIN { if (b == "-" || b == 0) print "-"; else printf "%.1f %%", 100 * (a + 0) / b }'
 }
 
 # ratio A B: A / B, or a dash.

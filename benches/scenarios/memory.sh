@@ -78,7 +78,7 @@ megabytes() {
 }
 
 scenario_callers() {
-    header "people" "callers" "answered" "failed" "calls to Feishu" "a call for each different person" "p99, ms" "MB before" "MB after" "target"
+    header "people" "callers" "answered" "failed" "calls to Feishu" "people in them" "p99, ms" "MB before" "MB after" "target"
     FORM=sliding
     local people callers before after calls seconds
     seconds=$(lasting 20)
@@ -95,6 +95,6 @@ scenario_callers() {
             echo "$people $callers $calls $(megabytes "$after")" >>"$WORK/callers.rows"
         done
     done
-    say "500 lookups a second of one person each for $seconds s, the same ones in every row, Zipf(1.1) over so many people, spread over so many connections, on a server that has just started. \`a call for each different person\`: what Feishu was asked for, each person once."
+    say "500 lookups a second of one person each for $seconds s, the same ones in every row, Zipf(1.1) over so many people, spread over so many connections, on a server that has just started. The people in the calls are the different ones who were asked for, and the witnesses that ride along."
     drawing callers "Calls to Feishu, and memory, as people and callers grow" --callers "$WORK/callers.rows"
 }

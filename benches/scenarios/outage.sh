@@ -78,7 +78,7 @@ scenario_outage_hang() {
         feishu '{"fault":"hang","fault_hang_seconds":10}'
         # All at once: the ones after them would find the breaker open.
         load hang unary --people different --calls 20 --in-flight 20 --connections 4 --deadline "$deadline"
-        cells "$deadline" 20 "$(of hang answered)" "$(of hang stale)" "$(troubles hang)" "$(of_seconds hang p50)" "$(of_seconds hang max)" \
+        cells "$deadline" 20 "$(of hang answered)" "$(of hang stale)" "$(troubles hang)" "$(longest_of hang p50 s)" "$(longest_of hang max s)" \
             "all stale, after at most $(awk -v d="$deadline" 'BEGIN { wait = d * 0.9; print wait < 1.8 ? wait : 1.8 }') s and a little"
     done
     say "20 people whom the server knows, but not freshly, each asked for at the same moment, while Feishu holds every call for 10 s. The breaker is closed at first."
@@ -92,11 +92,12 @@ known_and_expired() {
     sleep 3
 }
 
-# of_seconds NAME QUANTILE: of its answers and of its failures, whichever took longer.
-of_seconds() {
+# longest_of NAME QUANTILE UNIT: of its answers and of its failures, whichever took longer; in s or ms.
+longest_of() {
     # shellcheck disable=SC2046 # two figures
-    printf '%s\n' $(of "$1" "latency_ms/$2" "failed_latency_ms/$2") |
-        awk '$1 != "-" && $1 > most { most = $1 } END { printf "%.2f", most / 1000 }'
+    printf '%s\n' $(of "$1" "latency_ms/$2" "failed_latency_ms/$2") | awk -v unit="$3" '
+        $1 != "-" && $1 > most { most = $1 }
+        END { if (unit == "s") printf "%.2f", most / 1000; else printf "%.1f", most }'
 }
 
 scenario_outage_unknown() {
@@ -117,12 +118,8 @@ unknown_row() {
     local who=$1 target=$2
     shift 2
     load unknown unary "$@" --calls 20 --in-flight 1 --deadline 5
-    cells "$who" 20 "$(outcomes unknown)" "$(of unknown stale)" "$(troubles unknown)" "$(of_milliseconds unknown p50)" \
-        "$(of_milliseconds unknown max)" "$target"
-}
-
-of_milliseconds() {
-    awk -v seconds="$(of_seconds "$@")" 'BEGIN { printf "%.0f", seconds * 1000 }'
+    cells "$who" 20 "$(outcomes unknown)" "$(of unknown stale)" "$(troubles unknown)" "$(longest_of unknown p50 ms)" \
+        "$(longest_of unknown max ms)" "$target"
 }
 
 # outcomes NAME: how many items of a load had which.
