@@ -55,9 +55,11 @@ def callers(out, title, rows):
         table = [[float(word) for word in line.split()] for line in file]
     figure, both = plt.subplots(1, 2, figsize=(9, 4))
     for axes, column, label in [(both[0], 2, "calls to Feishu"), (both[1], 3, "memory, MB")]:
-        for people in sorted({row[0] for row in table}):
+        for number, people in enumerate(sorted({row[0] for row in table})):
             points = [(row[1], row[column]) for row in table if row[0] == people]
-            axes.plot(*zip(*points), marker="o", linewidth=1, label=f"{people:,.0f} people")
+            # Lines may lie on one another: each has smaller marks than those below it.
+            axes.plot(*zip(*points), marker="o", markersize=max(3, 11 - 3 * number), linewidth=1, label=f"{people:,.0f} people")
+        axes.margins(y=0.1)
         axes.set(xscale="log", xlabel="callers", ylabel=label)
         axes.set_ylim(bottom=0)
         axes.legend(fontsize=8)

@@ -187,7 +187,8 @@ impl Counts {
         fresh
     }
 
-    /// The step that a moment is in. One that has passed already, by a whisker, stands in the last.
+    /// The step that a moment is in. An answer that is counted a whisker late, when the next step has
+    /// begun, has its latency in that one.
     fn step(&mut self, after: Duration) -> &mut Step {
         self.last = self.last.max(after);
         let index = after.as_millis() / self.step.as_millis().max(1);
@@ -300,7 +301,7 @@ mod tests {
         tally.answered(began + Duration::from_millis(2400), 3, &summary(3, 0));
         // Nothing happens in the step from 4 to 6.
         wait(4000).await;
-        tally.answered(began + Duration::from_millis(6000), 3, &summary(3, 3));
+        tally.answered(began + Duration::from_secs(6), 3, &summary(3, 3));
         let counts = tally.counts();
         let steps = counts.steps.iter();
         let steps: Vec<_> = steps
