@@ -5,13 +5,14 @@
 TENANT_PEOPLE=1000000
 
 scenario_memory() {
-    header "people" "answered" "cache.capacity" "seconds" "MB before" "MB with them" "bytes a person" "identifier and ID, bytes" "over these" "calls when all are asked for again" "target"
+    header "people" "answered" "cache.capacity" "seconds" "MB before" "MB with them" "bytes a person" "identifier and ID, bytes" "over these" "bytes for each further person" "calls when all are asked for again" "target"
     FORM=fixed
     local count
+    KNOWN="" KNOWN_KB=""
     for count in 1000 100000 1000000 10000000; do
         ((count > ${BENCH_PEOPLE:-1000000})) || known_people "$count"
     done
-    say "So many people by e-mail, one kind of ID (\`user_id\`), all in the cache, looked up by one stream for each million in a tenant of its own. The quota is raised on both sides and Feishu answers at once, so that this takes no hour; no data directory. Each row is a server of its own, measured 5 s after its last answer; what a server needs once, for its first connections and calls, is in the growth too, and is most of it with 1,000 people. \`BENCH_PEOPLE=10000000\` adds ten million (some minutes, and 10 GB or so)."
+    say "So many people by e-mail, one kind of ID (\`user_id\`), all in the cache, looked up by one stream for each million in a tenant of its own. The quota is raised on both sides and Feishu answers at once, so that this takes no hour; no data directory. Each row is a server of its own, measured 5 s after its last answer; what a server needs once, for its first connections, batches and calls, is in the growth too, and is most of it with few people. Each further person is the difference to the row above. \`BENCH_PEOPLE=10000000\` adds ten million, in some minutes and gigabytes."
 }
 
 # known_people COUNT: a row.
@@ -38,7 +39,15 @@ known_people() {
     bytes=$(own_bytes "$tenants" $((batches * 1000)))
     growth=$(awk -v a="$before" -v b="$after" -v n="$count" 'BEGIN { printf "%.0f", (b - a) * 1024 / n }')
     cells "$count" "$answered" "$capacity" "$seconds" "$(megabytes "$before")" "$(megabytes "$after")" "$growth" "$bytes" \
-        "$(awk -v all="$growth" -v own="$bytes" 'BEGIN { printf "%.0f", all - own }')" "$calls" "all answered, 0 calls again"
+        "$(awk -v all="$growth" -v own="$bytes" 'BEGIN { printf "%.0f", all - own }')" "$(further "$count" "$after")" \
+        "$calls" "all answered, 0 calls again"
+    KNOWN=$count KNOWN_KB=$after
+}
+
+# further COUNT KB: the bytes for each person whom the row above did not have.
+further() {
+    awk -v n="$1" -v kb="$2" -v known="$KNOWN" -v known_kb="$KNOWN_KB" '
+        BEGIN { if (known == "") print "-"; else printf "%.0f", (kb - known_kb) * 1024 / (n - known) }'
 }
 
 # people_of TENANT BATCHES: so many thousands of them by one stream.
