@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2034,SC2119,SC2120 # arguments come from other files, and what is set here is used by the others
+# shellcheck shell=bash disable=SC2034 # what is set here is used by the others
 # What the scenarios of scripts/bench share: servers, loads, figures, tables. Sourced by it.
 
 LOAD="${CARGO_TARGET_DIR:-$ROOT/target}/release/examples/load"
@@ -62,10 +62,10 @@ serve_apart_without_data() {
     serve_again 127.0.0.1:0 "$@"
 }
 
-# feishu_apart [ARGUMENT...]: a simulated Feishu of its own, and no server.
+# feishu_apart: a simulated Feishu of its own, and no server.
 feishu_apart() {
     end_server
-    start_sandbox "$@"
+    start_sandbox
     SANDBOX_PID=$STARTED
     DATA=""
     feishu "{}"

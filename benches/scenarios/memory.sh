@@ -66,7 +66,9 @@ serve_tenants() {
             echo "m$tenant,Somebody,somebody@m$tenant.example"
         done
     } >"$WORK/directory.csv"
-    feishu_apart --directory "$WORK/directory.csv"
+    DIRECTORY="$WORK/directory.csv"
+    feishu_apart
+    DIRECTORY=""
     fault '{"latency_ms":0,"quota_enabled":false}' >/dev/null
     # shellcheck disable=SC2086 # two settings
     serve_all_tenants $WIDE "$@"
