@@ -121,9 +121,13 @@ def table(stacks, total):
 
 def plain(function):
     """Without generics and the path's beginning: what is left is what one looks for in the source."""
+    # `<Type as Trait>::method` and `<Type>::method` are the type's.
+    method = re.match(r"<(.*) as .*>::(\w+)$", function) or re.match(r"<([^ ]*)>::(.*)$", function)
+    if method:
+        function = "::".join(method.groups())
     while re.search(r"<[^<>]*>", function):
         function = re.sub(r"<[^<>]*>", "", function)
-    function = function.strip(":").replace("|", "/")
+    function = re.sub(r"[&<>]|\bmut |\bdyn ", "", function).strip(":").replace("|", "/")
     return "::".join(function.split("::")[-3:])[-60:] or "?"
 
 
@@ -176,8 +180,8 @@ def fitting(function, width):
     room = int(width / (FONT * 0.56))
     if room < 4:
         return ""
-    plain = re.sub(r"<.*>", "", function).strip(":") or function
-    return plain if len(plain) <= room else ".." + plain[-(room - 2):]
+    short = plain(function)
+    return short if len(short) <= room else ".." + short[-(room - 2):]
 
 
 if __name__ == "__main__":
