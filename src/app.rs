@@ -13,10 +13,7 @@ use tokio::{
     time::sleep,
 };
 use tokio_util::task::AbortOnDropHandle;
-use tonic::{
-    service::Routes,
-    transport::{Channel, Endpoint},
-};
+use tonic::transport::{Channel, Endpoint};
 
 use crate::{
     backoff::random,
@@ -33,7 +30,7 @@ use crate::{
     pb::health::health_server::HealthServer,
     quota::{Limit, Permits, Quota},
     resolver::{Resolver, Tenant},
-    server::{self, ServerSettings},
+    server::{self, ServerSettings, Services},
     shutdown::Shutdown,
 };
 
@@ -104,7 +101,7 @@ pub async fn serve(config: Config, options: ServeOptions) -> Result<(), AppError
     let signals = Signals::new().map_err(AppError::Signals)?;
     let (health, health_service) = health::new(shutdown.clone());
     let registry = Registry::new();
-    let routes = routes(&config, health_service.clone(), &shutdown, &registry)?;
+    let services = services(&config, health_service.clone(), &shutdown, &registry)?;
     let grpc = listen("grpc.listen", config.grpc.listen).await?;
     let probes = match config.grpc.health_listen {
         Some(address) => Some(listen("grpc.health_listen", address).await?),
@@ -118,11 +115,11 @@ pub async fn serve(config: Config, options: ServeOptions) -> Result<(), AppError
         http: http.as_ref().and_then(|h| h.local_addr().ok()),
     };
     let pages = observe::Serving::start(http, registry, &health_service);
-    let serving = server::serve(grpc, routes, settings.clone(), shutdown.clone());
+    let serving = server::serve(grpc, services, settings.clone(), shutdown.clone());
     let probes = match probes {
         Some(listener) => {
-            let routes = Routes::new(health_server(health_service));
-            server::serve(listener, routes, settings, shutdown.clone())
+            let services = Services::default().add(health_server(health_service));
+            server::serve(listener, services, settings, shutdown.clone())
                 .map(drop)
                 .boxed()
         }
@@ -155,14 +152,14 @@ pub async fn in_process(config: Config) -> Result<InProcess, AppError> {
     let (health, health_service) = health::new(shutdown.clone());
     // Nobody can see it: there is no listener.
     let registry = Registry::new();
-    let routes = routes(&config, health_service, &shutdown, &registry)?;
+    let services = services(&config, health_service, &shutdown, &registry)?;
     let settings = ServerSettings {
         // There is no other replica to go to, and no way to connect again.
         max_connection_age: Duration::from_hours(365 * 24),
         ..settings(&config, &registry)?
     };
     let (client, service) = tokio::io::duplex(PIPE);
-    let serving = server::serve_io(service, routes, settings, shutdown);
+    let serving = server::serve_io(service, services, settings, shutdown);
     let server = AbortOnDropHandle::new(tokio::spawn(serving));
     health.ready();
     let mut client = Some(client);
@@ -179,24 +176,23 @@ pub async fn in_process(config: Config) -> Result<InProcess, AppError> {
     })
 }
 
-fn routes(
+fn services(
     config: &Config,
     health: HealthService,
     shutdown: &Shutdown,
     registry: &Registry,
-) -> Result<Routes, AppError> {
+) -> Result<Services, AppError> {
     let limits = Limits {
         max_identifiers: config.grpc.max_identifiers,
         max_in_flight_batches: config.grpc.max_in_flight_batches,
     };
     let resolver = Arc::new(resolver(config, registry)?);
     let (v1, v1alpha) = reflection::services().map_err(AppError::Reflection)?;
-    Ok(
-        Routes::new(Identity::server(resolver, limits, shutdown.clone()))
-            .add_service(health_server(health))
-            .add_service(v1)
-            .add_service(v1alpha),
-    )
+    Ok(Services::default()
+        .add(Identity::server(resolver, limits, shutdown.clone()))
+        .add(health_server(health))
+        .add(v1)
+        .add(v1alpha))
 }
 
 fn health_server(health: HealthService) -> HealthServer<HealthService> {
