@@ -105,10 +105,7 @@ impl Connections {
         let handlers = self.handlers.of_connection();
         let connection =
             http2_builder(settings, handlers.clone()).serve_connection(TokioIo::new(io), requests);
-        let mut driven = Driven {
-            connection: Box::pin(connection),
-            handlers,
-        };
+        let mut driven = Driven::new(connection, handlers);
         let bound = tokio::select! {
             biased;
             () = self.shutdown.draining() => settings.drain_timeout,

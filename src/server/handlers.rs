@@ -6,11 +6,15 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll, Waker, ready},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
     time::Duration,
 };
 
+use futures_util::task::AtomicWaker;
 use hyper::rt::Executor;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -29,6 +33,10 @@ pub(super) struct Handlers {
     begun: Arc<Mutex<Vec<Handler>>>,
 }
 
+/// How often a connection is polled before other tasks have their turn. Mostly it is twice: to read
+/// requests, and to write their answers.
+const ROUNDS: usize = 8;
+
 type Handler = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Handlers {
@@ -46,33 +54,18 @@ impl Handlers {
         self.tasks.wait().await;
     }
 
-    /// Polls the connection, and the handlers that it begins.
-    pub(super) fn poll<C: Future>(
-        &self,
-        mut connection: Pin<&mut C>,
-        cx: &mut Context<'_>,
-    ) -> Poll<C::Output> {
-        loop {
-            if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
-                // They hold their connection, which would never be dropped.
-                self.take();
-                return Poll::Ready(ended);
-            }
-            let begun = self.take();
-            if begun.is_empty() {
-                return Poll::Pending;
-            }
-            self.run(begun);
-            // Their answers are to be written.
+    /// Polls each of those that have begun; says whether there was any. `begun` is empty before and
+    /// after: room that is used again.
+    fn run(&self, begun: &mut Vec<Handler>) -> bool {
+        std::mem::swap(&mut *self.lock(), begun);
+        if begun.is_empty() {
+            return false;
         }
-    }
-
-    fn run(&self, begun: Vec<Handler>) {
         // Who must be woken is a task by then, which is polled at once.
         let mut cx = Context::from_waker(Waker::noop());
-        let end = Instant::now() + TURN;
         let mut has_time = true;
-        for mut handler in begun {
+        let end = (begun.len() > 1).then(|| Instant::now() + TURN);
+        for mut handler in begun.drain(..) {
             let polled = AssertUnwindSafe(|| has_time && handler.as_mut().poll(&mut cx).is_ready());
             match catch_unwind(polled) {
                 Ok(true) => {}
@@ -80,44 +73,103 @@ impl Handlers {
                 // The panic hook has told the rest; the stream is reset.
                 Err(_panic) => tracing::error!("a request's handler panicked"),
             }
-            has_time = has_time && Instant::now() < end;
+            has_time = has_time && end.is_some_and(|end| Instant::now() < end);
         }
+        true
     }
 
-    fn take(&self) -> Vec<Handler> {
-        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut *begun)
+    fn lock(&self) -> MutexGuard<'_, Vec<Handler>> {
+        // Nothing that can panic happens under it.
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Handlers {
     fn execute(&self, handler: F) {
-        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
-        begun.push(Box::pin(handler));
+        self.lock().push(Box::pin(handler));
     }
 }
 
-/// A connection with its handlers, to be polled by one task.
+/// A connection with its handlers, polled by one task.
 pub(super) struct Driven<C> {
     pub(super) connection: Pin<Box<C>>,
-    pub(super) handlers: Handlers,
+    handlers: Handlers,
+    /// Room for those that have begun.
+    begun: Vec<Handler>,
+    bell: Arc<Bell>,
+    waker: Waker,
+}
+
+impl<C> Driven<C> {
+    /// The connection must have been given these handlers.
+    pub(super) fn new(connection: C, handlers: Handlers) -> Self {
+        let bell = Arc::new(Bell::default());
+        Self {
+            connection: Box::pin(connection),
+            handlers,
+            begun: Vec::new(),
+            waker: Waker::from(Arc::clone(&bell)),
+            bell,
+        }
+    }
 }
 
 impl<C: Future> Future for Driven<C> {
     type Output = C::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<C::Output> {
-        let Self {
-            connection,
-            handlers,
-        } = &mut *self;
-        Poll::Ready(ready!(handlers.poll(connection.as_mut(), cx)))
+        let this = &mut *self;
+        let mut inside = Context::from_waker(&this.waker);
+        this.bell.task.register(cx.waker());
+        for _ in 0..ROUNDS {
+            this.bell.is_heard.store(true, Ordering::SeqCst);
+            this.bell.has_rung.store(false, Ordering::SeqCst);
+            if let Poll::Ready(ended) = this.connection.as_mut().poll(&mut inside) {
+                return Poll::Ready(ended);
+            }
+            // Their answers are to be written.
+            if this.handlers.run(&mut this.begun) {
+                continue;
+            }
+            this.bell.is_heard.store(false, Ordering::SeqCst);
+            if !this.bell.has_rung.load(Ordering::SeqCst) {
+                return Poll::Pending;
+            }
+        }
+        // Others have work, too.
+        this.bell.is_heard.store(false, Ordering::SeqCst);
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
 impl<C> Drop for Driven<C> {
     fn drop(&mut self) {
         // They hold their connection, which would never be dropped.
-        self.handlers.take();
+        self.handlers.lock().clear();
+    }
+}
+
+/// Wakes a connection. Its own handlers do so all the time while it is polled; were its task woken
+/// then, the runtime would queue it once more and wake another thread for it.
+#[derive(Default)]
+struct Bell {
+    has_rung: AtomicBool,
+    /// The connection is being polled, and will look.
+    is_heard: AtomicBool,
+    task: AtomicWaker,
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        // In this order here, and in the other one there: one of the two sees the other.
+        self.has_rung.store(true, Ordering::SeqCst);
+        if !self.is_heard.load(Ordering::SeqCst) {
+            self.task.wake();
+        }
     }
 }
