@@ -37,6 +37,9 @@ const MAX_RESPONSE_BYTES: usize = 16 * 1024 * 1024;
 /// Below this many identifiers compressing costs more than it saves.
 const COMPRESS_FROM: usize = 20;
 
+/// The header by which a caller says what it can decompress.
+const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
+
 /// The limits of the service.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -111,6 +114,8 @@ impl IdentityService for Identity {
         &self,
         request: Request<ResolveUserIdsRequest>,
     ) -> Result<Response<ResolveUserIdsResponse>, Status> {
+        // Saying no costs as much as an identifier does, and to most callers it need not be said.
+        let takes_compressed = request.metadata().contains_key(ACCEPT_ENCODING);
         let terms = Terms {
             caller: caller(&request),
             deadline: deadline(&request).unwrap_or_else(|| Deadline::after(DEFAULT_DEADLINE)),
@@ -122,7 +127,7 @@ impl IdentityService for Identity {
             .map_err(|rejection| Status::from(*rejection))?;
         let is_small = response.resolutions.len() < COMPRESS_FROM;
         let mut response = Response::new(response);
-        if is_small {
+        if is_small && takes_compressed {
             response.disable_compression();
         }
         Ok(response)

@@ -26,7 +26,7 @@ lasting() {
 # serve [NAME=VALUE...]: a fresh server and its simulated Feishu in one process.
 serve() {
     end_server
-    start server "${WITHOUT_CREDENTIALS[@]}" "$@" "$FEISHU_ID_BIN" --log-level warn serve --sandbox --listen 127.0.0.1:0
+    start server "${WITHOUT_CREDENTIALS[@]}" "$@" "$FEISHU_ID_BIN" --log-level warn serve --sandbox --listen 127.0.0.1:0 --http-listen 127.0.0.1:0
     SERVER_PID=$STARTED
     await_server server
     read_sandbox server
@@ -45,7 +45,7 @@ serve_apart() {
 
 # serve_again ADDRESS: a server on the simulated Feishu and the data that are there.
 serve_again() {
-    start server env FEISHU_ID_DATA__DIR="$DATA" "$FEISHU_ID_BIN" --log-level warn serve --listen "$1"
+    start server env FEISHU_ID_DATA__DIR="$DATA" "$FEISHU_ID_BIN" --log-level warn serve --listen "$1" --http-listen 127.0.0.1:0
     SERVER_PID=$STARTED
     await_server server
 }
