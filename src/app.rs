@@ -118,7 +118,7 @@ pub async fn serve(config: Config, options: ServeOptions) -> Result<(), AppError
     let serving = server::serve(grpc, services, settings.clone(), shutdown.clone());
     let probes = match probes {
         Some(listener) => {
-            let services = Services::default().add(health_server(health_service));
+            let services = Services::default().with(health_server(health_service));
             server::serve(listener, services, settings, shutdown.clone())
                 .map(drop)
                 .boxed()
@@ -189,10 +189,10 @@ fn services(
     let resolver = Arc::new(resolver(config, registry)?);
     let (v1, v1alpha) = reflection::services().map_err(AppError::Reflection)?;
     Ok(Services::default()
-        .add(Identity::server(resolver, limits, shutdown.clone()))
-        .add(health_server(health))
-        .add(v1)
-        .add(v1alpha))
+        .with(Identity::server(resolver, limits, shutdown.clone()))
+        .with(health_server(health))
+        .with(v1)
+        .with(v1alpha))
 }
 
 fn health_server(health: HealthService) -> HealthServer<HealthService> {

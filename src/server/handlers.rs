@@ -176,6 +176,8 @@ impl Wake for Bell {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::panic, reason = "tests")]
+
     use std::sync::atomic::AtomicUsize;
 
     use futures_util::{FutureExt as _, poll};
@@ -228,7 +230,7 @@ mod tests {
     async fn a_panic_is_its_own_handlers_alone() {
         let handlers = Handlers::default();
         let polls = Arc::new(Polls::default());
-        let panics = async { std::panic::panic_any("told to") }.boxed();
+        let panics = async { panic!("told to") }.boxed();
         let begin = vec![panics, pass_once(polls.clone()).boxed()];
         let mut driven = connection(&handlers, begin);
         assert!(poll!(&mut driven).is_pending());

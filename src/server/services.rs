@@ -23,7 +23,7 @@ struct Entry {
 impl Services {
     /// With one more, which must be as tonic generates them.
     #[must_use]
-    pub fn add<S>(mut self, service: S) -> Self
+    pub fn with<S>(mut self, service: S) -> Self
     where
         S: Service<
                 Request<Incoming>,

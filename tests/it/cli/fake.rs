@@ -70,7 +70,7 @@ impl Fake {
             runtime.block_on(async move {
                 let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
                 address.send(listener.local_addr().unwrap()).unwrap();
-                let routes = Services::default().add(IdentityServiceServer::new(service));
+                let routes = Services::default().with(IdentityServiceServer::new(service));
                 server::serve(listener, routes, ServerSettings::default(), stop).await;
             });
         });

@@ -95,8 +95,8 @@ pub fn connection(metadata: &MetadataMap) -> u64 {
 pub fn routes(double: &Double, shutdown: &Shutdown) -> (Services, HealthHandle) {
     let (handle, health) = health::new(shutdown.clone());
     let routes = Services::default()
-        .add(IdentityServiceServer::new(double.clone()))
-        .add(HealthServer::new(health));
+        .with(IdentityServiceServer::new(double.clone()))
+        .with(HealthServer::new(health));
     (routes, handle)
 }
 
