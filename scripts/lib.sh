@@ -149,7 +149,7 @@ read_sandbox() {
 # read_sandbox sets.
 start_server() {
     need_binary
-    start server "${WITHOUT_CREDENTIALS[@]}" "$FEISHU_ID_BIN" serve --sandbox --listen 127.0.0.1:0 "$@"
+    start server "${WITHOUT_CREDENTIALS[@]}" "$FEISHU_ID_BIN" serve --sandbox --listen 127.0.0.1:0 --http-listen 127.0.0.1:0 "$@"
     SERVER_PID=$STARTED
     await_server server
     read_sandbox server

@@ -14,10 +14,7 @@ use tokio::{
     time::sleep,
 };
 use tokio_util::task::AbortOnDropHandle;
-use tonic::{
-    service::Routes,
-    transport::{Channel, Endpoint},
-};
+use tonic::transport::{Channel, Endpoint};
 
 use persist::{Bookkeeping, Books, Persisted};
 
@@ -37,7 +34,7 @@ use crate::{
     pb::health::health_server::HealthServer,
     quota::{Limit, Meter},
     resolver::{Resolver, Tenant},
-    server::{self, ServerSettings},
+    server::{self, ServerSettings, Services},
     shutdown::Shutdown,
 };
 
@@ -123,7 +120,7 @@ pub async fn serve(config: Config, options: ServeOptions) -> Result<(), AppError
     let (health, health_service) = health::new(shutdown.clone());
     let registry = Registry::new();
     let parts = parts(&config, &registry).await?;
-    let routes = routes(&config, parts.resolver, health_service.clone(), &shutdown)?;
+    let services = services(&config, parts.resolver, health_service.clone(), &shutdown)?;
     let grpc = listen("grpc.listen", config.grpc.listen).await?;
     let probes = match config.grpc.health_listen {
         Some(address) => Some(listen("grpc.health_listen", address).await?),
@@ -137,11 +134,11 @@ pub async fn serve(config: Config, options: ServeOptions) -> Result<(), AppError
         http: http.as_ref().and_then(|h| h.local_addr().ok()),
     };
     let pages = observe::Serving::start(http, registry, &health_service);
-    let serving = server::serve(grpc, routes, settings.clone(), shutdown.clone());
+    let serving = server::serve(grpc, services, settings.clone(), shutdown.clone());
     let probes = match probes {
         Some(listener) => {
-            let routes = Routes::new(health_server(health_service));
-            server::serve(listener, routes, settings, shutdown.clone())
+            let services = Services::default().with(health_server(health_service));
+            server::serve(listener, services, settings, shutdown.clone())
                 .map(drop)
                 .boxed()
         }
@@ -176,14 +173,14 @@ pub async fn in_process(config: Config) -> Result<InProcess, AppError> {
     // Nobody can see it: there is no listener.
     let registry = Registry::new();
     let parts = parts(&config, &registry).await?;
-    let routes = routes(&config, parts.resolver, health_service, &shutdown)?;
+    let services = services(&config, parts.resolver, health_service, &shutdown)?;
     let settings = ServerSettings {
         // There is no other replica to go to, and no way to connect again.
         max_connection_age: Duration::from_hours(365 * 24),
         ..settings(&config, &registry)?
     };
     let (client, service) = tokio::io::duplex(PIPE);
-    let serving = server::serve_io(service, routes, settings, shutdown);
+    let serving = server::serve_io(service, services, settings, shutdown);
     let server = AbortOnDropHandle::new(tokio::spawn(serving));
     health.ready();
     let mut client = Some(client);
@@ -201,23 +198,22 @@ pub async fn in_process(config: Config) -> Result<InProcess, AppError> {
     })
 }
 
-fn routes(
+fn services(
     config: &Config,
     resolver: Arc<Resolver>,
     health: HealthService,
     shutdown: &Shutdown,
-) -> Result<Routes, AppError> {
+) -> Result<Services, AppError> {
     let limits = Limits {
         max_identifiers: config.grpc.max_identifiers,
         max_in_flight_batches: config.grpc.max_in_flight_batches,
     };
     let (v1, v1alpha) = reflection::services().map_err(AppError::Reflection)?;
-    Ok(
-        Routes::new(Identity::server(resolver, limits, shutdown.clone()))
-            .add_service(health_server(health))
-            .add_service(v1)
-            .add_service(v1alpha),
-    )
+    Ok(Services::default()
+        .with(Identity::server(resolver, limits, shutdown.clone()))
+        .with(health_server(health))
+        .with(v1)
+        .with(v1alpha))
 }
 
 fn health_server(health: HealthService) -> HealthServer<HealthService> {

@@ -42,7 +42,7 @@ machine() {
 # serve [NAME=VALUE...]: a fresh server with these settings and its simulated Feishu in one process.
 serve() {
     end_server
-    start server "${WITHOUT_CREDENTIALS[@]}" "$@" "$FEISHU_ID_BIN" --log-level "$LOG_LEVEL" serve --sandbox --listen 127.0.0.1:0
+    start server "${WITHOUT_CREDENTIALS[@]}" "$@" "$FEISHU_ID_BIN" --log-level "$LOG_LEVEL" serve --sandbox --listen 127.0.0.1:0 --http-listen 127.0.0.1:0
     SERVER_PID=$STARTED
     await_server server
     read_sandbox server
@@ -76,7 +76,7 @@ serve_again() {
     local address=$1
     shift
     [[ -z $DATA ]] || set -- "FEISHU_ID_DATA__DIR=$DATA" "$@"
-    start server env "$@" "$FEISHU_ID_BIN" --log-level "$LOG_LEVEL" serve --listen "$address"
+    start server env "$@" "$FEISHU_ID_BIN" --log-level "$LOG_LEVEL" serve --listen "$address" --http-listen 127.0.0.1:0
     SERVER_PID=$STARTED
     await_server server
 }
@@ -90,7 +90,7 @@ serve_all_tenants() {
         /^FEISHU_APP_ID=/ { print "app_id = \"" substr($0, 15) "\"" }
         /^FEISHU_APP_SECRET=/ { print "app_secret = \"" substr($0, 19) "\"" }' "$WORK/sandbox.log" >"$WORK/tenants.toml"
     start server "${WITHOUT_CREDENTIALS[@]}" "$@" "$FEISHU_ID_BIN" --log-level "$LOG_LEVEL" serve \
-        --config "$WORK/tenants.toml" --listen 127.0.0.1:0
+        --config "$WORK/tenants.toml" --listen 127.0.0.1:0 --http-listen 127.0.0.1:0
     SERVER_PID=$STARTED
     await_server server
 }

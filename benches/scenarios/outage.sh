@@ -189,7 +189,7 @@ serve_at_once() {
     local address=$1
     shift
     [[ -z $DATA ]] || set -- "FEISHU_ID_DATA__DIR=$DATA" "$@"
-    start server env "$@" "$FEISHU_ID_BIN" --log-level "$LOG_LEVEL" serve --listen "$address"
+    start server env "$@" "$FEISHU_ID_BIN" --log-level "$LOG_LEVEL" serve --listen "$address" --http-listen 127.0.0.1:0
     SERVER_PID=$STARTED
     # A probe that comes too early waits a second before it tries again.
     until grep -q 'listens on' "$WORK/server.log"; do
