@@ -233,6 +233,14 @@ impl Cache {
         });
     }
 
+    /// When somebody last flushed: calls that had left before then are not worth waiting for. None if
+    /// nobody has.
+    pub fn flushed_at(&self) -> Option<Instant> {
+        let nanos = self.flushed_at.load(Ordering::Relaxed);
+        let since = Duration::from_nanos(u64::try_from(nanos).ok()?);
+        Some(self.epoch.0 + since)
+    }
+
     /// How many entries there are.
     pub fn len(&self) -> usize {
         self.entries.len()

@@ -14,7 +14,10 @@ use tonic::{Status, body::Body, codegen::Service as _, service::Routes};
 use tracing::Instrument as _;
 
 use super::{ServerSettings, refusal, timeout, timeout::TimedBody};
-use crate::{caller::CallerId, deadline::Deadline};
+use crate::{
+    caller::{CallerId, Origin},
+    deadline::Deadline,
+};
 
 /// The header in which callers send an id of their own.
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -101,6 +104,8 @@ impl Shared {
         let request_id = RequestId::from_headers(request.headers());
         request.extensions_mut().insert(peer);
         request.extensions_mut().insert(CallerId(peer.connection));
+        let ip = peer.address.map(|address| address.ip());
+        request.extensions_mut().insert(Origin::of(ip));
         if let Some(id) = &request_id {
             request.extensions_mut().insert(id.clone());
         }
