@@ -17,6 +17,7 @@ use tonic::{
 };
 
 use crate::{
+    admin::{Admin, TenantParts},
     backoff::random,
     batch::{BatchSettings, Batcher},
     cache::{Cache, Ttls},
@@ -25,11 +26,12 @@ use crate::{
     feishu::{Feishu, FeishuSettings, SetupError, token::TokenCache},
     grpc::{
         Identity, Limits,
+        admin::Administration,
         health::{self, HealthHandle, HealthService},
         reflection,
     },
     pb::health::health_server::HealthServer,
-    quota::{Limit, Meter, Permits, Quota},
+    quota::{Limit, Meter, Quota},
     resolver::{Resolver, Tenant},
     server::{self, ServerSettings},
     shutdown::Shutdown,
@@ -172,10 +174,11 @@ fn routes(config: &Config, health: HealthService, shutdown: &Shutdown) -> Result
         max_identifiers: config.grpc.max_identifiers,
         max_in_flight_batches: config.grpc.max_in_flight_batches,
     };
-    let resolver = Arc::new(resolver(config)?);
+    let (resolver, admin) = resolver(config)?;
     let (v1, v1alpha) = reflection::services().map_err(AppError::Reflection)?;
     Ok(
         Routes::new(Identity::server(resolver, limits, shutdown.clone()))
+            .add_service(Administration::server(admin, config.grpc.max_identifiers))
             .add_service(health_server(health))
             .add_service(v1)
             .add_service(v1alpha),
@@ -188,10 +191,12 @@ fn health_server(health: HealthService) -> HealthServer<HealthService> {
     HealthServer::new(health).max_decoding_message_size(MAX_REQUEST_BYTES)
 }
 
-fn resolver(config: &Config) -> Result<Resolver, AppError> {
+/// The resolver, and who looks after it.
+fn resolver(config: &Config) -> Result<(Arc<Resolver>, Arc<Admin>), AppError> {
     let tokens = TokenCache::new();
     let cache = Arc::new(cache(config));
     let mut tenants = BTreeMap::new();
+    let mut parts = BTreeMap::new();
     for (number, tenant) in (0..).zip(&config.tenants) {
         let meter = Arc::new(Meter::new(
             config.quota.per_month,
@@ -199,22 +204,34 @@ fn resolver(config: &Config) -> Result<Resolver, AppError> {
             clock::wall_now,
         ));
         let settings = feishu_settings(config, tenant);
-        let feishu = Feishu::new(settings, &tokens, meter).map_err(|source| AppError::Tenant {
-            tenant: tenant.name.clone(),
-            source,
-        })?;
+        let feishu =
+            Feishu::new(settings, &tokens, meter.clone()).map_err(|source| AppError::Tenant {
+                tenant: tenant.name.clone(),
+                source,
+            })?;
+        let (feishu, quota) = (Arc::new(feishu), Arc::new(quota(config)));
         let settings = BatchSettings {
             max_in_flight: config.upstream.max_in_flight,
             max_queue: config.quota.max_queue,
             random,
         };
-        let batcher = Batcher::new(Arc::new(feishu), permits(config), settings);
+        let batcher = Batcher::new(feishu.clone(), quota.clone(), settings);
         // A tenant's base URL and app do not change while the process lives: one number for all.
         let tenant_of_cache = Tenant::new(number, batcher, cache.clone());
         tenants.insert(tenant.name.clone(), tenant_of_cache);
+        let parts_of_tenant = TenantParts {
+            base_url: tenant.base_url.clone(),
+            app_id: tenant.app_id.clone(),
+            feishu,
+            quota,
+            meter,
+        };
+        parts.insert(tenant.name.clone(), parts_of_tenant);
     }
     let default = config.default_tenant().map(|tenant| tenant.name.clone());
-    Ok(Resolver::new(tenants, default))
+    let resolver = Arc::new(Resolver::new(tenants, default));
+    let admin = Admin::new(resolver.clone(), cache, None, parts);
+    Ok((resolver, Arc::new(admin)))
 }
 
 fn cache(config: &Config) -> Cache {
@@ -226,15 +243,15 @@ fn cache(config: &Config) -> Cache {
     Cache::new(config.cache.capacity, ttls, random)
 }
 
-fn permits(config: &Config) -> Arc<dyn Permits> {
+fn quota(config: &Config) -> Quota {
     let limit = |limit: u32, seconds| Limit {
         limit: usize::try_from(limit).unwrap_or(usize::MAX),
         length: Duration::from_secs(seconds),
     };
-    Arc::new(Quota::new(&[
+    Quota::new(&[
         limit(config.quota.per_second, 1),
         limit(config.quota.per_minute, 60),
-    ]))
+    ])
 }
 
 fn feishu_settings(config: &Config, tenant: &TenantConfig) -> FeishuSettings {

@@ -241,6 +241,16 @@ impl Cache {
         Some(self.epoch.0 + since)
     }
 
+    /// How many entries there may be.
+    pub fn capacity(&self) -> u64 {
+        self.entries.capacity()
+    }
+
+    /// How long answers live.
+    pub fn ttls(&self) -> Ttls {
+        self.ttls
+    }
+
     /// How many entries there are.
     pub fn len(&self) -> usize {
         self.entries.len()

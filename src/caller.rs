@@ -36,7 +36,14 @@ mod tests {
         for ip in ["127.0.0.1", "127.8.9.10", "::1", "::ffff:127.0.0.1"] {
             assert!(is_loopback(ip), "{ip}");
         }
-        for ip in ["192.0.2.2", "0.0.0.0", "::", "fd00::2", "::ffff:192.0.2.2", "::7f00:1"] {
+        for ip in [
+            "192.0.2.2",
+            "0.0.0.0",
+            "::",
+            "fd00::2",
+            "::ffff:192.0.2.2",
+            "::7f00:1",
+        ] {
             assert!(!is_loopback(ip), "{ip}");
         }
         assert!(Origin::of(None).is_loopback);

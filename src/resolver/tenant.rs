@@ -33,9 +33,9 @@ pub struct Tenant {
 /// What a flight needs of its tenant.
 pub(super) struct Core {
     /// The directory's number in the cache's keys.
-    number: u32,
+    pub(super) number: u32,
     pub(super) batcher: Batcher,
-    cache: Arc<Cache>,
+    pub(super) cache: Arc<Cache>,
 }
 
 /// What a request asks for with.

@@ -18,7 +18,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "grpc",
         &[
-            "resolver", "identity", "pb", "deadline", "shutdown", "batch", "caller",
+            "admin", "resolver", "identity", "pb", "deadline", "shutdown", "batch", "caller",
+        ],
+    ),
+    (
+        "admin",
+        &[
+            "resolver", "cache", "batch", "feishu", "quota", "identity", "clock",
         ],
     ),
     (
@@ -37,7 +43,14 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("cache", &["identity", "backoff"]),
     (
         "batch",
-        &["directory", "quota", "backoff", "identity", "caller"],
+        &[
+            "directory",
+            "quota",
+            "backoff",
+            "identity",
+            "caller",
+            "clock",
+        ],
     ),
     ("directory", &["identity"]),
     (
