@@ -66,7 +66,12 @@ pub(super) async fn run(args: FlushArgs) -> Result<Ending, Failure> {
         entries = entries.saturating_add(flushed.flushed_entries);
         records = records.saturating_add(flushed.flushed_records);
     }
-    let told = format!("flushed: {entries} in memory, {records} in the store\n");
+    // A server without a store has nothing to tell of one.
+    let records = (records > 0).then(|| format!(", {records} in the store"));
+    let told = format!(
+        "flushed: {entries} in memory{}\n",
+        records.unwrap_or_default()
+    );
     terminal::print(&told)?;
     Ok(Ending::Well)
 }

@@ -1,17 +1,23 @@
 //! Who may administer: whoever is on the same machine.
 
-use std::sync::Arc;
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+};
 
 use feishu_id::{
     caller::Origin,
     pb::identity::{
-        FlushCacheRequest, GetStatusRequest, admin_service_client::AdminServiceClient,
-        admin_service_server::AdminService as _, flush_cache_request::Target,
+        FlushCacheRequest, GetStatusRequest,
+        admin_service_client::AdminServiceClient,
+        admin_service_server::{AdminService as _, AdminServiceServer},
+        flush_cache_request::Target,
     },
     server::{ServerSettings, serve},
     shutdown::Shutdown,
 };
 use tokio::net::TcpListener;
+use tokio_util::task::AbortOnDropHandle;
 use tonic::{Code, Request, Status, service::Routes, transport::Endpoint};
 
 use super::store::administration;
@@ -50,7 +56,7 @@ async fn nobody_else_may_flush_or_see_the_status() {
 }
 
 /// An address of this machine's that is not loopback: the one that it would call another from.
-fn own_address() -> Option<std::net::IpAddr> {
+fn own_address() -> Option<IpAddr> {
     let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
     // Nothing is sent.
     socket.connect("192.0.2.1:9").ok()?;
@@ -58,42 +64,40 @@ fn own_address() -> Option<std::net::IpAddr> {
     (!ip.is_loopback() && !ip.is_unspecified()).then_some(ip)
 }
 
+/// What a caller by this address gets of a server that listens on that one; none if this machine has
+/// no such address.
+async fn ask(listen: &str, call: IpAddr) -> Option<[Result<(), Status>; 2]> {
+    let listener = TcpListener::bind((listen, 0)).await.ok()?;
+    let address = SocketAddr::new(call, listener.local_addr().unwrap().port());
+    let service = Arc::new(administration(None));
+    let routes = Routes::new(AdminServiceServer::from_arc(service));
+    let settings = ServerSettings::default();
+    let serving = serve(listener, routes, settings, Shutdown::default());
+    let _serving = AbortOnDropHandle::new(tokio::spawn(serving));
+    let channel = Endpoint::from_shared(format!("http://{address}")).unwrap();
+    let mut client = AdminServiceClient::new(channel.connect().await.ok()?);
+    let told = client.get_status(GetStatusRequest::default()).await;
+    let flush = FlushCacheRequest {
+        target: Some(Target::Everybody(true)),
+        ..FlushCacheRequest::default()
+    };
+    let flushed = client.flush_cache(flush).await;
+    Some([told.map(|_| ()), flushed.map(|_| ())])
+}
+
 #[tokio::test]
 async fn the_server_tells_who_is_on_this_machine() {
-    let shutdown = Shutdown::default();
-    let routes = || {
-        let admin = Arc::new(administration(None));
-        Routes::new(
-            feishu_id::pb::identity::admin_service_server::AdminServiceServer::from_arc(admin),
-        )
-    };
-    let ask = async |ip: std::net::IpAddr| {
-        // Dual-stack where it can be: a client by IPv4 is then seen by a mapped address.
-        let listener = TcpListener::bind((ip, 0)).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let serving = serve(
-            listener,
-            routes(),
-            ServerSettings::default(),
-            shutdown.clone(),
-        );
-        let serving = tokio::spawn(serving);
-        let channel = Endpoint::from_shared(format!("http://{address}")).unwrap();
-        let mut client = AdminServiceClient::new(channel.connect().await.unwrap());
-        let told = client.get_status(GetStatusRequest::default()).await;
-        let flush = FlushCacheRequest {
-            target: Some(Target::Everybody(true)),
-            ..FlushCacheRequest::default()
-        };
-        let flushed = client.flush_cache(flush).await;
-        serving.abort();
-        (told.map(|_| ()), flushed.map(|_| ()))
-    };
-    let (told, flushed) = ask("127.0.0.1".parse().unwrap()).await;
+    let [told, flushed] = ask("127.0.0.1", Ipv4Addr::LOCALHOST.into()).await.unwrap();
     assert!(told.is_ok() && flushed.is_ok());
-    // A machine may have no other address.
-    if let Some(ip) = own_address() {
-        let (told, flushed) = ask(ip).await;
+    // A listener for both families is called from ::ffff:127.0.0.1. Not every machine has IPv6.
+    for call in [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()] {
+        if let Some([told, flushed]) = ask("::", call).await {
+            assert!(told.is_ok() && flushed.is_ok(), "{call}");
+        }
+    }
+    // Nor has every machine another address.
+    if let Some(own) = own_address() {
+        let [told, flushed] = ask("0.0.0.0", own).await.unwrap();
         is_refused(&told.unwrap_err());
         is_refused(&flushed.unwrap_err());
     }
