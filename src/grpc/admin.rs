@@ -12,7 +12,7 @@ use crate::{
         stored::StoreStatus,
     },
     caller::Origin,
-    identity::{Identifier, InvalidIdentifier},
+    identity::InvalidIdentifier,
     pb::identity::{
         self as pb, FlushCacheRequest, FlushCacheResponse, GetStatusRequest, GetStatusResponse,
         admin_service_server::{AdminService, AdminServiceServer},
@@ -45,13 +45,16 @@ impl Administration {
             .max_decoding_message_size(longest_request(max_identifiers))
     }
 
-    async fn flush(&self, request: FlushCacheRequest) -> Result<FlushCacheResponse, Rejection> {
+    async fn flush(
+        &self,
+        request: FlushCacheRequest,
+    ) -> Result<FlushCacheResponse, Box<Rejection>> {
         let target = target(&request, self.max_identifiers)?;
         let flushed = self
             .admin
             .flush(&request.tenant, &target, request.negative_only)
             .await
-            .map_err(Rejection::about_tenant)?;
+            .map_err(|failure| Box::new(Rejection::about_tenant(failure)))?;
         Ok(FlushCacheResponse {
             flushed_entries: count(flushed.entries),
             flushed_records: count(flushed.records),
@@ -74,7 +77,7 @@ impl AdminService for Administration {
         let tenant = request.tenant.clone();
         match self.flush(request).await {
             Ok(response) => Ok(Response::new(response)),
-            Err(rejection) => Err(self.about(&tenant, rejection)),
+            Err(rejection) => Err(self.about(&tenant, *rejection)),
         }
     }
 
@@ -105,50 +108,48 @@ fn only_from_here<T>(request: &Request<T>) -> Result<(), Status> {
 }
 
 /// Whom a request means.
-fn target(request: &FlushCacheRequest, max_identifiers: usize) -> Result<Target, Rejection> {
-    match &request.target {
-        Some(Asked::Identifiers(list)) => people(&list.identifiers, max_identifiers),
-        Some(Asked::Everybody(true)) => Ok(Target::Everybody),
-        Some(Asked::AllTenants(true)) if request.tenant.is_empty() => Ok(Target::AllTenants),
-        Some(Asked::AllTenants(true)) => Err(Rejection::invalid(
-            "tenant",
-            "must be empty with all_tenants",
-        )),
-        Some(Asked::Everybody(false)) => Err(Rejection::invalid("everybody", "must be true")),
-        Some(Asked::AllTenants(false)) => Err(Rejection::invalid("all_tenants", "must be true")),
-        None => Err(Rejection::invalid(
+fn target(request: &FlushCacheRequest, max_identifiers: usize) -> Result<Target, Box<Rejection>> {
+    let (field, rule) = match &request.target {
+        Some(Asked::Identifiers(list)) => return people(&list.identifiers, max_identifiers),
+        Some(Asked::Everybody(true)) => return Ok(Target::Everybody),
+        Some(Asked::AllTenants(true)) if request.tenant.is_empty() => {
+            return Ok(Target::AllTenants);
+        }
+        Some(Asked::AllTenants(true)) => ("tenant", "must be empty with all_tenants"),
+        Some(Asked::Everybody(false)) => ("everybody", "must be true"),
+        Some(Asked::AllTenants(false)) => ("all_tenants", "must be true"),
+        None => (
             "target",
             "is missing: set identifiers, everybody or all_tenants",
-        )),
-    }
+        ),
+    };
+    Err(Box::new(Rejection::invalid(field, rule)))
 }
 
-fn people(identifiers: &[pb::Identifier], most: usize) -> Result<Target, Rejection> {
+fn people(identifiers: &[pb::Identifier], most: usize) -> Result<Target, Box<Rejection>> {
+    let invalid = |field: &str, rule: &str| Err(Box::new(Rejection::invalid(field, rule)));
     let count = identifiers.len();
     if count == 0 || count > most {
         let rule = format!("must have 1 to {most} entries, has {count}");
-        return Err(Rejection::invalid("identifiers.identifiers", &rule));
+        return invalid("identifiers.identifiers", &rule);
     }
-    let person = |(index, identifier): (usize, &pb::Identifier)| {
-        convert::normal_form(identifier)
-            .map(|who| who.into_identifier())
-            .map_err(|invalid| malformed(index, &invalid))
-    };
-    // The first that is malformed is enough to learn from; a thousand of them would not fit.
-    let people: Vec<Identifier> = (identifiers.iter().enumerate())
-        .map(person)
-        .collect::<Result<_, _>>()?;
+    let mut people = Vec::with_capacity(count);
+    for (index, identifier) in identifiers.iter().enumerate() {
+        match convert::normal_form(identifier) {
+            Ok(who) => people.push(who.into_identifier()),
+            // The first that is malformed is enough to learn from; a thousand would not fit.
+            Err(malformed) => {
+                let kind = match malformed {
+                    InvalidIdentifier::Empty => "",
+                    InvalidIdentifier::Email(_) => ".email",
+                    InvalidIdentifier::Mobile(_) => ".mobile",
+                };
+                let field = format!("identifiers.identifiers[{index}]{kind}");
+                return invalid(&field, &format!("is {malformed}"));
+            }
+        }
+    }
     Ok(Target::People(people))
-}
-
-fn malformed(index: usize, invalid: &InvalidIdentifier) -> Rejection {
-    let kind = match invalid {
-        InvalidIdentifier::Empty => "",
-        InvalidIdentifier::Email(_) => ".email",
-        InvalidIdentifier::Mobile(_) => ".mobile",
-    };
-    let field = format!("identifiers.identifiers[{index}]{kind}");
-    Rejection::invalid(&field, &format!("is {invalid}"))
 }
 
 fn response(status: known::Status) -> GetStatusResponse {
@@ -202,7 +203,7 @@ fn tenant(tenant: known::TenantStatus) -> pb::TenantStatus {
         credentials: credentials.into(),
         last_error: last_error.map(convert::error),
         last_error_time: last_error_time.map(convert::timestamp),
-        quotas: tenant.quotas.into_iter().map(quota).collect(),
+        quotas: tenant.quotas.iter().map(quota).collect(),
         month: Some(pb::MonthStatus {
             month: month.month.to_string(),
             calls: long(month.calls),
@@ -220,11 +221,11 @@ fn tenant(tenant: known::TenantStatus) -> pb::TenantStatus {
     }
 }
 
-fn quota((limit, left): (Limit, usize)) -> pb::QuotaStatus {
+fn quota((limit, left): &(Limit, usize)) -> pb::QuotaStatus {
     pb::QuotaStatus {
         limit: count(limit.limit),
         window: duration(limit.length),
-        left: count(left),
+        left: count(*left),
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) fn text(status: &GetStatusResponse, now: SystemTime) -> String {
 }
 
 fn server(status: &GetStatusResponse, now: SystemTime) -> String {
-    let cache = status.cache.clone().unwrap_or_default();
+    let cache = status.cache.unwrap_or_default();
     let version = clean(&status.version);
     rows([
         (
