@@ -1,6 +1,9 @@
 //! The composition root: from the configuration to running parts. The only file that knows every
 //! type; it decides nothing that a part could decide itself.
 
+mod observe;
+mod persist;
+
 use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
@@ -16,6 +19,8 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
+use persist::{Bookkeeping, Books, Persisted};
+
 use crate::{
     admin::{Admin, TenantParts},
     backoff::random,
@@ -30,8 +35,9 @@ use crate::{
         health::{self, HealthHandle, HealthService},
         reflection,
     },
+    metrics::{Identifiers, Registry, Rpcs, Upstream, Waited},
     pb::health::health_server::HealthServer,
-    quota::{Limit, Meter, Quota},
+    quota::{Limit, Meter},
     resolver::{Resolver, Tenant},
     server::{self, ServerSettings},
     shutdown::Shutdown,
@@ -44,6 +50,8 @@ pub struct Listening {
     pub grpc: SocketAddr,
     /// Health, if it has a port of its own.
     pub health: Option<SocketAddr>,
+    /// Metrics and probes, unless they are switched off.
+    pub http: Option<SocketAddr>,
 }
 
 /// How to serve.
@@ -89,6 +97,21 @@ pub struct InProcess {
     /// Speaks to it.
     pub channel: Channel,
     _server: AbortOnDropHandle<()>,
+    bookkeeping: Bookkeeping,
+}
+
+impl InProcess {
+    /// Keeps what outlives the process, and ends.
+    pub async fn close(self) {
+        self.bookkeeping.close().await;
+    }
+}
+
+/// What answers, and what is kept of it.
+struct Parts {
+    resolver: Arc<Resolver>,
+    admin: Arc<Admin>,
+    bookkeeping: Bookkeeping,
 }
 
 /// Serves until the process is told to stop: the first SIGTERM or SIGINT drains, a second one ends
@@ -101,17 +124,22 @@ pub async fn serve(config: Config, options: ServeOptions) -> Result<(), AppError
     // Before anything can be asked to stop, so that an early signal drains too.
     let signals = Signals::new().map_err(AppError::Signals)?;
     let (health, health_service) = health::new(shutdown.clone());
-    let routes = routes(&config, health_service.clone(), &shutdown)?;
+    let registry = Registry::new();
+    let parts = parts(&config, &registry).await?;
+    let routes = routes(&config, &parts, health_service.clone(), &shutdown)?;
     let grpc = listen("grpc.listen", config.grpc.listen).await?;
     let probes = match config.grpc.health_listen {
         Some(address) => Some(listen("grpc.health_listen", address).await?),
         None => None,
     };
-    let settings = settings(&config);
+    let http = observe::listen(&config.http).await?;
+    let settings = settings(&config, &registry)?;
     let listening = Listening {
         grpc: grpc.local_addr().unwrap_or(config.grpc.listen),
         health: probes.as_ref().and_then(|p| p.local_addr().ok()),
+        http: http.as_ref().and_then(|h| h.local_addr().ok()),
     };
+    let pages = observe::Serving::start(http, registry, &health_service);
     let serving = server::serve(grpc, routes, settings.clone(), shutdown.clone());
     let probes = match probes {
         Some(listener) => {
@@ -126,13 +154,16 @@ pub async fn serve(config: Config, options: ServeOptions) -> Result<(), AppError
     let stop = AbortOnDropHandle::new(tokio::spawn(signals.stop(shutdown, config.drain.delay)));
     let (outcome, ()) = tokio::join!(serving, probes);
     drop(stop);
+    parts.bookkeeping.close().await;
+    // Last, so that probes see the whole drain.
+    pages.end().await;
     tracing::info!(cut_connections = outcome.cut_connections, "stopped");
     Ok(())
 }
 
 fn ready(health: &HealthHandle, listening: &Listening, options: ServeOptions) {
     health.ready();
-    tracing::info!(grpc = %listening.grpc, health = ?listening.health, "serving");
+    tracing::info!(grpc = %listening.grpc, health = ?listening.health, http = ?listening.http, "serving");
     (options.on_listening)(listening);
 }
 
@@ -145,11 +176,14 @@ pub async fn in_process(config: Config) -> Result<InProcess, AppError> {
     const PIPE: usize = 256 * 1024;
     let shutdown = Shutdown::default();
     let (health, health_service) = health::new(shutdown.clone());
-    let routes = routes(&config, health_service, &shutdown)?;
+    // Nobody can see it: there is no listener.
+    let registry = Registry::new();
+    let parts = parts(&config, &registry).await?;
+    let routes = routes(&config, &parts, health_service, &shutdown)?;
     let settings = ServerSettings {
         // There is no other replica to go to, and no way to connect again.
         max_connection_age: Duration::from_hours(365 * 24),
-        ..settings(&config)
+        ..settings(&config, &registry)?
     };
     let (client, service) = tokio::io::duplex(PIPE);
     let serving = server::serve_io(service, routes, settings, shutdown);
@@ -166,23 +200,28 @@ pub async fn in_process(config: Config) -> Result<InProcess, AppError> {
     Ok(InProcess {
         channel,
         _server: server,
+        bookkeeping: parts.bookkeeping,
     })
 }
 
-fn routes(config: &Config, health: HealthService, shutdown: &Shutdown) -> Result<Routes, AppError> {
+fn routes(
+    config: &Config,
+    parts: &Parts,
+    health: HealthService,
+    shutdown: &Shutdown,
+) -> Result<Routes, AppError> {
     let limits = Limits {
         max_identifiers: config.grpc.max_identifiers,
         max_in_flight_batches: config.grpc.max_in_flight_batches,
     };
-    let (resolver, admin) = resolver(config)?;
     let (v1, v1alpha) = reflection::services().map_err(AppError::Reflection)?;
-    Ok(
-        Routes::new(Identity::server(resolver, limits, shutdown.clone()))
-            .add_service(Administration::server(admin, config.grpc.max_identifiers))
-            .add_service(health_server(health))
-            .add_service(v1)
-            .add_service(v1alpha),
-    )
+    let identity = Identity::server(parts.resolver.clone(), limits, shutdown.clone());
+    let admin = Administration::server(parts.admin.clone(), limits.max_identifiers);
+    Ok(Routes::new(identity)
+        .add_service(admin)
+        .add_service(health_server(health))
+        .add_service(v1)
+        .add_service(v1alpha))
 }
 
 fn health_server(health: HealthService) -> HealthServer<HealthService> {
@@ -191,10 +230,15 @@ fn health_server(health: HealthService) -> HealthServer<HealthService> {
     HealthServer::new(health).max_decoding_message_size(MAX_REQUEST_BYTES)
 }
 
-/// The resolver, and who looks after it.
-fn resolver(config: &Config) -> Result<(Arc<Resolver>, Arc<Admin>), AppError> {
+async fn parts(config: &Config, registry: &Registry) -> Result<Parts, AppError> {
+    let persisted = Persisted::open(config).await;
+    if let Some(persisted) = &persisted {
+        observe::store(registry, persisted.store());
+    }
+    let mut books = Vec::new();
     let tokens = TokenCache::new();
     let cache = Arc::new(cache(config));
+    observe::cache(registry, &cache);
     let mut tenants = BTreeMap::new();
     let mut parts = BTreeMap::new();
     for (number, tenant) in (0..).zip(&config.tenants) {
@@ -203,21 +247,34 @@ fn resolver(config: &Config) -> Result<(Arc<Resolver>, Arc<Admin>), AppError> {
             config.quota.time_zone.clone(),
             clock::wall_now,
         ));
-        let settings = feishu_settings(config, tenant);
+        observe::month(registry, &tenant.name, meter.clone());
+        let settings = feishu_settings(config, tenant, Upstream::new(registry, &tenant.name));
         let feishu =
             Feishu::new(settings, &tokens, meter.clone()).map_err(|source| AppError::Tenant {
                 tenant: tenant.name.clone(),
                 source,
             })?;
-        let (feishu, quota) = (Arc::new(feishu), Arc::new(quota(config)));
         let settings = BatchSettings {
             max_in_flight: config.upstream.max_in_flight,
             max_queue: config.quota.max_queue,
             random,
+            waited: Waited::new(registry, &tenant.name),
         };
+        let tier = persisted.as_ref().map(|persisted| persisted.tier(tenant));
+        let quota = Arc::new(persist::quota(&limits(config), tier.as_ref(), &meter).await);
+        if let Some(persisted) = &persisted {
+            books.push(Books::new(
+                persisted.tier(tenant),
+                quota.clone(),
+                meter.clone(),
+            ));
+        }
+        let feishu = Arc::new(feishu);
         let batcher = Batcher::new(feishu.clone(), quota.clone(), settings);
+        observe::queue(registry, &tenant.name, batcher.gauge());
         // A tenant's base URL and app do not change while the process lives: one number for all.
-        let tenant_of_cache = Tenant::new(number, batcher, cache.clone());
+        let identifiers = Identifiers::new(registry, &tenant.name);
+        let tenant_of_cache = Tenant::new(number, batcher, cache.clone(), tier, identifiers);
         tenants.insert(tenant.name.clone(), tenant_of_cache);
         let parts_of_tenant = TenantParts {
             base_url: tenant.base_url.clone(),
@@ -231,7 +288,11 @@ fn resolver(config: &Config) -> Result<(Arc<Resolver>, Arc<Admin>), AppError> {
     let default = config.default_tenant().map(|tenant| tenant.name.clone());
     let resolver = Arc::new(Resolver::new(tenants, default));
     let admin = Admin::new(resolver.clone(), cache, None, parts);
-    Ok((resolver, Arc::new(admin)))
+    Ok(Parts {
+        resolver,
+        admin: Arc::new(admin),
+        bookkeeping: Bookkeeping::start(books, persisted.as_ref()).await,
+    })
 }
 
 fn cache(config: &Config) -> Cache {
@@ -243,18 +304,18 @@ fn cache(config: &Config) -> Cache {
     Cache::new(config.cache.capacity, ttls, random)
 }
 
-fn quota(config: &Config) -> Quota {
+fn limits(config: &Config) -> [Limit; 2] {
     let limit = |limit: u32, seconds| Limit {
         limit: usize::try_from(limit).unwrap_or(usize::MAX),
         length: Duration::from_secs(seconds),
     };
-    Quota::new(&[
+    [
         limit(config.quota.per_second, 1),
         limit(config.quota.per_minute, 60),
-    ])
+    ]
 }
 
-fn feishu_settings(config: &Config, tenant: &TenantConfig) -> FeishuSettings {
+fn feishu_settings(config: &Config, tenant: &TenantConfig, metrics: Upstream) -> FeishuSettings {
     FeishuSettings {
         base_url: tenant.base_url.clone(),
         app_id: tenant.app_id.clone(),
@@ -264,18 +325,21 @@ fn feishu_settings(config: &Config, tenant: &TenantConfig) -> FeishuSettings {
         connect_timeout: config.upstream.connect_timeout,
         timeout: config.upstream.timeout,
         max_response_bytes: config.upstream.max_response_bytes,
+        metrics,
     }
 }
 
-fn settings(config: &Config) -> ServerSettings {
-    ServerSettings {
+fn settings(config: &Config, registry: &Registry) -> Result<ServerSettings, AppError> {
+    let known = reflection::methods().map_err(AppError::Reflection)?;
+    Ok(ServerSettings {
         max_connections: config.grpc.max_connections,
         max_connection_age: config.grpc.max_connection_age,
         keepalive_interval: config.grpc.keepalive_interval,
         keepalive_timeout: config.grpc.keepalive_timeout,
         drain_timeout: config.drain.timeout,
+        metrics: Rpcs::new(registry, known),
         ..ServerSettings::default()
-    }
+    })
 }
 
 async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, AppError> {

@@ -18,7 +18,7 @@ mod waiting;
 mod worker;
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::{Duration, SystemTime},
 };
 
@@ -29,6 +29,7 @@ use crate::{
     backoff::Random,
     directory::{Directory, DirectoryError, LookupAnswer, LookupScope},
     identity::{Identifier, Person},
+    metrics::Waited,
     quota::Permits,
 };
 
@@ -51,7 +52,7 @@ pub struct Batcher {
 }
 
 /// The limits of a queue.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub struct BatchSettings {
     /// Calls in flight at a time.
     pub max_in_flight: usize,
@@ -59,7 +60,13 @@ pub struct BatchSettings {
     pub max_queue: usize,
     /// Where the jitter of retries comes from.
     pub random: Random,
+    /// Where the waits for permits are counted.
+    pub waited: Waited,
 }
+
+/// How a queue is just now, for whoever watches it. Does not keep it alive.
+#[derive(Clone)]
+pub struct Gauge(Weak<Shared>);
 
 struct Shared {
     directory: Arc<dyn Directory>,
@@ -67,6 +74,7 @@ struct Shared {
     random: Random,
     standing: Arc<Published>,
     notes: Notes,
+    waited: Waited,
     // A std mutex: it is never held across an await.
     waiting: Mutex<Waiting>,
 }
@@ -140,6 +148,7 @@ impl Batcher {
             random: settings.random,
             standing,
             notes: Notes::default(),
+            waited: settings.waited,
             waiting: Mutex::new(waiting),
         });
         let worker = worker::run(shared.clone(), demand, settings.max_in_flight);
@@ -203,6 +212,24 @@ impl Batcher {
     /// How many keys wait for a call.
     pub fn waiting(&self) -> usize {
         self.shared.lock().len()
+    }
+
+    /// For whoever watches the queue.
+    pub fn gauge(&self) -> Gauge {
+        Gauge(Arc::downgrade(&self.shared))
+    }
+}
+
+impl Gauge {
+    /// How many keys wait for a call.
+    pub fn waiting(&self) -> usize {
+        self.0.upgrade().map_or(0, |shared| shared.lock().len())
+    }
+
+    /// Whether the directory is left alone because of earlier failures.
+    pub fn is_left_alone(&self) -> bool {
+        let shared = self.0.upgrade();
+        shared.is_some_and(|shared| shared.lock().is_left_alone())
     }
 }
 

@@ -32,7 +32,7 @@ pub use key::CacheKey;
 
 use answer::{Epoch, Times};
 use key::StoredKey;
-use packed::{Packed, Packer};
+use packed::{Packed, Packer, Piece};
 use population::Population;
 
 /// The longest that a negative answer lives, however often it repeats.
@@ -84,8 +84,10 @@ pub struct Snapshot {
     pub bytes: Vec<u8>,
     /// When nothing in it may be given any more.
     pub useless_at: SystemTime,
-    /// Whether everything in it is somebody who was found.
-    pub is_all_found: bool,
+    /// Whether somebody was found.
+    pub has_found: bool,
+    /// Whether somebody was not.
+    pub has_negative: bool,
 }
 
 impl Cache {
@@ -199,7 +201,8 @@ impl Cache {
         });
         Some(Snapshot {
             useless_at: SystemTime::UNIX_EPOCH + useless_at.max()?,
-            is_all_found: answers.pieces().all(|piece| piece.is_found()),
+            has_found: answers.pieces().any(Piece::is_found),
+            has_negative: answers.pieces().any(|piece| !piece.is_found()),
             bytes: [&[packed::VERSION], &*answers.0].concat(),
         })
     }
@@ -228,8 +231,8 @@ impl Cache {
                     packer.piece(piece);
                 }
             }
-            let packed = packer.finish();
-            (packed.0.len() > answers.0.len()).then_some(packed)
+            let both = packer.finish();
+            (both.0.len() > answers.0.len()).then_some(both)
         });
     }
 

@@ -5,10 +5,12 @@
 //! Loading never stops at the first mistake: whoever mends a configuration wants to see them all.
 
 mod cache;
+mod data;
 mod drain;
 mod effective;
 mod error;
 mod grpc;
+mod http;
 mod layers;
 mod quota;
 mod reader;
@@ -16,13 +18,18 @@ mod tenants;
 mod upstream;
 mod value;
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
-pub use cache::CacheConfig;
+pub use cache::{CacheConfig, StoreKind};
+pub use data::DataConfig;
 pub use drain::DrainConfig;
 pub use effective::Effective;
 pub use error::{ConfigError, ConfigErrors, Origin};
 pub use grpc::GrpcConfig;
+pub use http::HttpConfig;
 pub use quota::QuotaConfig;
 pub use tenants::TenantConfig;
 pub use upstream::UpstreamConfig;
@@ -35,12 +42,16 @@ use reader::Reader;
 pub struct Config {
     /// The gRPC listener and what a caller may ask of it.
     pub grpc: GrpcConfig,
+    /// The listener for metrics and probes.
+    pub http: HttpConfig,
     /// The tenants by name; empty if none is configured.
     pub tenants: Vec<TenantConfig>,
     /// How Feishu is called.
     pub upstream: UpstreamConfig,
     /// This service's share of what Feishu allows.
     pub quota: QuotaConfig,
+    /// Where this service keeps what outlives it.
+    pub data: DataConfig,
     /// How long answers are given again.
     pub cache: CacheConfig,
     /// How the service stops.
@@ -95,14 +106,25 @@ impl Config {
     /// Every mistake found, each naming the key and the file or variable it stands in.
     pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
         let mut reader = Reader::new(Layers::collect(sources));
+        let data = DataConfig::read(&mut reader);
         let config = Self {
             grpc: GrpcConfig::read(&mut reader),
+            http: HttpConfig::read(&mut reader),
             upstream: UpstreamConfig::read(&mut reader),
             quota: QuotaConfig::read(&mut reader),
-            cache: CacheConfig::read(&mut reader),
+            cache: CacheConfig::read(&mut reader, &data),
+            data,
             drain: DrainConfig::read(&mut reader),
             tenants: tenants::read(&mut reader),
         };
+        let grpc = &config.grpc;
+        let listeners = [
+            ("grpc.listen", Some(grpc.listen)),
+            ("grpc.health_listen", grpc.health_listen),
+        ];
+        for (key, address) in listeners {
+            config.http.check_port(&mut reader, key, address);
+        }
         let place = |tenant: &TenantConfig| reader.place(&format!("tenants.{}", tenant.name));
         let tenant_origins = config.tenants.iter().map(place).collect();
         let (effective, warnings) = reader.finish()?;
@@ -131,6 +153,18 @@ impl Sources {
             env: std::env::vars_os().collect(),
             flags: Vec::new(),
         }
+    }
+}
+
+/// A relative path in the configuration file counts from where that file lies, so that both can
+/// move together; anywhere else from the working directory.
+fn beside(path: &Path, origin: &Origin) -> PathBuf {
+    match origin {
+        Origin::File { path: config, .. } => match config.parent() {
+            Some(directory) => directory.join(path),
+            None => path.to_owned(),
+        },
+        _ => path.to_owned(),
     }
 }
 

@@ -12,8 +12,13 @@ pub struct Deadline(Instant);
 impl Deadline {
     /// A deadline `duration` from now. A duration beyond what the clock can hold counts as a year.
     pub fn after(duration: Duration) -> Self {
+        Self::after_moment(Instant::now(), duration)
+    }
+
+    /// The same, from a moment that has been read already.
+    pub fn after_moment(from: Instant, duration: Duration) -> Self {
         const YEAR: Duration = Duration::from_hours(365 * 24);
-        Self(Instant::now() + duration.min(YEAR))
+        Self(from + duration.min(YEAR))
     }
 
     /// The earlier of two.

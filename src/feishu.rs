@@ -18,6 +18,7 @@ use crate::{
         Directory, DirectoryError, DirectoryErrorKind as Kind, LookupAnswer, LookupBatch,
         SharedFailure,
     },
+    metrics::{Endpoint, Upstream},
     quota::{Meter, MonthSpent},
 };
 
@@ -43,6 +44,8 @@ pub struct FeishuSettings {
     pub timeout: Duration,
     /// Longest answer that is read, in bytes.
     pub max_response_bytes: usize,
+    /// Where the calls are counted.
+    pub metrics: Upstream,
 }
 
 /// One tenant's Feishu.
@@ -76,12 +79,13 @@ impl Feishu {
         meter: Arc<Meter>,
     ) -> Result<Self, SetupError> {
         let key = CredentialKey::new(&settings.base_url, &settings.app_id, &settings.app_secret);
+        let metrics = settings.metrics.clone();
         let api = Arc::new(Api {
             client: client(&settings)?,
             settings,
             meter,
         });
-        let tokens = TokenCache::tokens(cache, key, api.clone());
+        let tokens = TokenCache::tokens(cache, key, api.clone()).counted_by(metrics);
         Ok(Self { api, tokens })
     }
 
@@ -104,11 +108,11 @@ impl Feishu {
             ))
             .bearer_auth(token.expose())
             .json(&wire::LookupRequest::new(batch));
-        match self
+        self.api.settings.metrics.carries(batch.len());
+        let sent = self
             .api
-            .send::<wire::LookupReply>(request, Some(batch))
-            .await
-        {
+            .send::<wire::LookupReply>(Endpoint::Lookup, request, Some(batch));
+        match sent.await {
             Ok(reply) => {
                 self.tokens.accepted(&token);
                 let people = reply.data.map(|data| data.into_people(batch));
@@ -160,9 +164,24 @@ impl Api {
             .post(format!("{}{path}", self.settings.base_url))
     }
 
+    /// One call, counted.
+    async fn send<T: DeserializeOwned>(
+        &self,
+        endpoint: Endpoint,
+        request: reqwest::RequestBuilder,
+        batch: Option<&LookupBatch>,
+    ) -> Result<T, DirectoryError> {
+        let began = Instant::now();
+        let answer = self.exchange(request, batch).await;
+        let result = error::counted_as(answer.as_ref().err());
+        let metrics = &self.settings.metrics;
+        metrics.called(endpoint, result, began.elapsed());
+        answer
+    }
+
     /// Sends, reads the whole answer within the limits, and takes Feishu's code from the body
     /// whatever the HTTP status.
-    async fn send<T: DeserializeOwned>(
+    async fn exchange<T: DeserializeOwned>(
         &self,
         request: reqwest::RequestBuilder,
         batch: Option<&LookupBatch>,
@@ -253,7 +272,7 @@ impl TokenSource for Api {
                 app_id: &self.settings.app_id,
                 app_secret: self.settings.app_secret.expose_secret(),
             });
-            let answer: wire::TokenAnswer = self.send(request, None).await?;
+            let answer: wire::TokenAnswer = self.send(Endpoint::Token, request, None).await?;
             let value = answer.tenant_access_token.unwrap_or_default();
             let seconds = answer
                 .expire

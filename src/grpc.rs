@@ -18,12 +18,13 @@ use crate::{
     caller::CallerId,
     deadline::Deadline,
     identity::Identifier,
+    metrics::Tally,
     pb::identity::{
         self as pb, ResolveUserIdsRequest, ResolveUserIdsResponse, ResolveUserIdsStreamRequest,
         ResolveUserIdsStreamResponse,
         identity_service_server::{IdentityService, IdentityServiceServer},
     },
-    resolver::{Failure, Resolution, Resolver, Terms},
+    resolver::{Answered, Failure, Resolution, Resolver, Terms},
     shutdown::Shutdown,
 };
 
@@ -119,23 +120,25 @@ impl Identity {
             .map_err(|e| self.about(&request.tenant, status::Rejection::about_tenant(e)))?;
         let mut resolutions = Vec::with_capacity(request.identifiers.len());
         let mut unknown = Vec::new();
+        let mut tally = session.tally();
         for identifier in request.identifiers {
-            let resolution = match convert::normal_form(&identifier) {
-                Err(invalid) => Some(Resolution::Invalid((&invalid).into())),
+            let answered = match convert::normal_form(&identifier) {
+                Err(invalid) => Some(Resolution::Invalid((&invalid).into()).into()),
                 Ok(who) => {
                     let answered = session.recall(&who);
                     if answered.is_none() {
                         unknown.push((resolutions.len(), who.into_identifier()));
                     }
-                    answered.map(|answered| answered.resolution)
+                    answered
                 }
             };
             let mut message = pb::Resolution {
                 identifier: Some(identifier),
                 ..pb::Resolution::default()
             };
-            if let Some(resolution) = resolution {
-                convert::fill(&mut message, resolution);
+            if let Some(answered) = answered {
+                count(&mut tally, &answered);
+                convert::fill(&mut message, answered.resolution);
             }
             resolutions.push(message);
         }
@@ -162,6 +165,11 @@ impl Identity {
             .begin(&batch.tenant, &batch.terms)
             .map_err(|e| self.about(&batch.tenant, status::Rejection::about_tenant(e)))?;
         let found_out = session.find_out(batch.unknown).await;
+        let mut tally = session.tally();
+        for (_, answered) in &found_out {
+            count(&mut tally, answered);
+        }
+        drop(tally);
         if found_out.len() == response.resolutions.len()
             && let Some(failure) =
                 convert::common_failure(found_out.iter().map(|(_, answered)| &answered.resolution))
@@ -240,6 +248,11 @@ impl IdentityService for Identity {
 /// The longest message that a request with so many identifiers needs, in bytes.
 fn longest_request(max_identifiers: usize) -> usize {
     (max_identifiers * REQUEST_BYTES_AN_IDENTIFIER).max(MIN_REQUEST_BYTES)
+}
+
+fn count(tally: &mut Tally<'_>, answered: &Answered) {
+    let (outcome, source) = answered.counted();
+    tally.add(outcome, source);
 }
 
 /// The caller's deadline, if one was given.

@@ -12,6 +12,7 @@ mod outdated;
 mod recall;
 mod resolution;
 mod tenant;
+mod tier;
 mod upkeep;
 mod waits;
 
@@ -25,11 +26,13 @@ use crate::{
     caller::CallerId,
     deadline::Deadline,
     identity::{Identifier, InvalidIdentifier, NormalForm, UserIdType},
+    metrics::Tally,
 };
 
 pub use failure::{Failure, Reason};
 pub use resolution::{Answered, Ids, Resolution, Resolved, Source};
 pub use tenant::Tenant;
+pub use tier::Tier;
 
 /// A request of up to so many identifiers is interactive, a larger one is bulk.
 const INTERACTIVE_UP_TO: usize = 10;
@@ -160,6 +163,11 @@ impl Resolver {
 }
 
 impl Session<'_> {
+    /// Counts what is answered.
+    pub fn tally(&self) -> Tally<'_> {
+        self.tenant.identifiers.tally()
+    }
+
     /// What is known of them already, if that is a whole answer. Never waits.
     pub fn recall(&self, who: &NormalForm<'_>) -> Option<Answered> {
         self.tenant.recall(who, self.kinds, &self.ask)
@@ -169,13 +177,10 @@ impl Session<'_> {
     /// answer, in the order in which they came.
     ///
     /// Cancel-safe, as [`Resolver::resolve`] is.
-    pub fn find_out<T: Send>(
+    pub fn find_out<T: Send + 'static>(
         &self,
         unknown: Vec<(T, Identifier)>,
-    ) -> BoxFuture<'_, Vec<(T, Answered)>>
-    where
-        T: 'static,
-    {
+    ) -> BoxFuture<'_, Vec<(T, Answered)>> {
         // In a box of its own: who is known already does not carry its weight.
         async move {
             if unknown.is_empty() {

@@ -5,6 +5,7 @@
 
 mod accept;
 mod connection;
+mod place;
 mod preface;
 mod refusal;
 mod request;

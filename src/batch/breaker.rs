@@ -71,6 +71,11 @@ impl Breaker {
         })
     }
 
+    /// Whether it waits for a probe to succeed.
+    pub(super) fn is_open(&self) -> bool {
+        !matches!(self.state, State::Closed { .. })
+    }
+
     /// From when on a call may leave: none while a probe is out, and no moment if there is no limit.
     #[expect(
         clippy::option_option,

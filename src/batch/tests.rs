@@ -122,6 +122,7 @@ fn batcher_within(echo: Echo, limits: &[Limit]) -> (Arc<Echo>, Batcher) {
         max_in_flight: 16,
         max_queue: 2000,
         random: || 0.5,
+        waited: Waited::default(),
     };
     let batcher = Batcher::new(echo.clone(), Arc::new(Quota::new(limits)), settings);
     (echo, batcher)

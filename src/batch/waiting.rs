@@ -108,6 +108,11 @@ impl Waiting {
         self.breaker.admit(now).map_err(LookupError::from)
     }
 
+    /// Whether the directory is left alone but for probes.
+    pub(super) fn is_left_alone(&self) -> bool {
+        self.breaker.is_open()
+    }
+
     /// The directory answered.
     pub(super) fn succeeded(&mut self, now: Instant) {
         self.breaker.succeeded();

@@ -12,7 +12,7 @@ use tokio::{
 
 use crate::{
     directory::{DirectoryError, DirectoryErrorKind as Kind},
-    quota::{Demand, Ended, Permit},
+    quota::{Covers, Demand, Ended, Permit},
 };
 
 use super::{CallResult, LookupError, Shared, key::Departure};
@@ -47,16 +47,32 @@ async fn departures(
         let Ok(slot) = slots.clone().acquire_owned().await else {
             return;
         };
+        let asked = Instant::now();
         let permit = shared.permits.acquire(demand).await;
         while calls.try_join_next().is_some() {}
-        let departure = shared.lock().depart(Instant::now(), permit.covers());
+        let now = Instant::now();
+        let waited = waited(demand, &permit, asked, now);
+        let departure = shared.lock().depart(now, permit.covers());
         match departure {
             Some(departure) => {
+                shared.waited.record(waited);
                 calls.spawn(call(shared.clone(), departure, slot, permit));
             }
             None => permit.ended(Ended::Unused),
         }
     }
+}
+
+/// How long what was ready to leave waited for the permit: not the time in which nobody wanted one,
+/// nor that in which a call gathered.
+fn waited(demand: &Demand, permit: &Permit, asked: Instant, now: Instant) -> Duration {
+    let load = *demand.borrow();
+    let ready = match permit.covers() {
+        Covers::FullCall => load.full_at,
+        Covers::AnyCall => load.ready_at,
+    };
+    let since = ready.map_or(now, |ready| ready.max(asked));
+    now.saturating_duration_since(since)
 }
 
 /// One call, and what follows from it.

@@ -312,7 +312,7 @@ fn another_run_takes_over_what_was_known_with_its_age_by_the_wall_clock() {
         old.insert(key("a"), *kind, fact, asked);
     }
     let stored = old.snapshot(key("a")).unwrap();
-    assert!(!stored.is_all_found);
+    assert!(stored.has_found && stored.has_negative);
     assert_eq!(stored.useless_at, wall + TTL + STALE);
     let restored = |age| {
         let new = cache();

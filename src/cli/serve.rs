@@ -44,15 +44,20 @@ pub(super) struct ServeArgs {
     /// Where the gRPC API listens; port 0 takes any free one [default: 127.0.0.1:50051]
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
+    /// Where metrics and probes are, over HTTP; "off" for nowhere [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR")]
+    http_listen: Option<String>,
 }
 
 pub(super) async fn run(args: ServeArgs, log_format: LogFormat) -> Result<Ending, Failure> {
-    let listen = args.listen.map(|value| FlagSetting {
-        flag: "--listen",
-        key: "grpc.listen",
-        value,
-    });
-    let loaded = args.config.load(listen.into_iter().collect())?;
+    let flags = [
+        ("--listen", "grpc.listen", args.listen),
+        ("--http-listen", "http.listen", args.http_listen),
+    ];
+    let flags = flags
+        .into_iter()
+        .filter_map(|(flag, key, value)| value.map(|value| FlagSetting { flag, key, value }));
+    let loaded = args.config.load(flags.collect())?;
     let (config, sandbox) = setup::with_tenants(loaded, args.sandbox).await?;
     let banner = sandbox.as_ref().map(Sandbox::banner);
     let example = example(sandbox.as_ref());
@@ -73,18 +78,23 @@ pub(super) async fn run(args: ServeArgs, log_format: LogFormat) -> Result<Ending
     }
 }
 
-/// Where it listens, and three lines to paste into another shell.
+/// Where it listens, and some lines to paste into another shell.
 fn greeting(listening: &Listening, example: &str, banner: Option<&str>) -> String {
     let grpc = reachable(listening.grpc);
     let health = reachable(listening.health.unwrap_or(listening.grpc));
     let banner = banner.map(|text| format!("{}\n\n", text.trim_end()));
     let banner = banner.unwrap_or_default();
+    let http = listening.http.map(|http| {
+        let http = reachable(http);
+        format!("curl http://{http}/metrics\n")
+    });
+    let http = http.unwrap_or_default();
     format!(
         "{banner}feishu-id listens on {}\n\nTry it:\n\
          grpcurl -plaintext {grpc} list\n\
          grpcurl -plaintext -d '{example}' {grpc} \
          feishu.identity.v1.IdentityService/ResolveUserIds\n\
-         grpc-health-probe -addr={health}\n\n",
+         grpc-health-probe -addr={health}\n{http}\n",
         listening.grpc
     )
 }

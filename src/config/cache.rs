@@ -1,8 +1,21 @@
 //! `[cache]`: how long answers are given again. The same for every tenant.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
-use super::reader::Reader;
+use super::{
+    DataConfig, Origin, beside,
+    reader::Reader,
+    value::{Raw, Value, quote},
+};
+
+/// Where answers outlive the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreKind {
+    /// In a file of the data directory.
+    Disk,
+    /// Nowhere.
+    None,
+}
 
 /// How long answers are kept, and how many.
 #[derive(Clone, Debug)]
@@ -17,6 +30,10 @@ pub struct CacheConfig {
     pub serve_stale: Duration,
     /// Most identifiers remembered, all tenants together.
     pub capacity: usize,
+    /// Where answers outlive the process.
+    pub store: StoreKind,
+    /// The secret that seals what is stored. `None` if nobody says, and there is no data directory.
+    pub key_file: Option<PathBuf>,
 }
 
 impl Default for CacheConfig {
@@ -31,12 +48,14 @@ impl Default for CacheConfig {
             serve_stale: Duration::from_hours(24),
             // Everybody of a very large company by e-mail and mobile.
             capacity: 1_000_000,
+            store: StoreKind::Disk,
+            key_file: None,
         }
     }
 }
 
 impl CacheConfig {
-    pub(super) fn read(reader: &mut Reader) -> Self {
+    pub(super) fn read(reader: &mut Reader, data: &DataConfig) -> Self {
         const SECOND: Duration = Duration::from_secs(1);
         const MONTH: Duration = Duration::from_hours(30 * 24);
         const HOUR: Duration = Duration::from_hours(1);
@@ -50,6 +69,42 @@ impl CacheConfig {
                 Duration::ZERO..=MONTH,
             ),
             capacity: reader.ranged("cache.capacity", default.capacity, 1000..=100_000_000),
+            store: reader.setting("cache.store", default.store),
+            key_file: key_file(reader, data),
         }
+    }
+}
+
+fn key_file(reader: &mut Reader, data: &DataConfig) -> Option<PathBuf> {
+    const KEY: &str = "cache.key_file";
+    if reader.origin(KEY).is_some() {
+        let (path, origin) = reader.optional::<PathBuf>(KEY)?;
+        return Some(beside(&path, &origin));
+    }
+    reader.know(KEY);
+    let path = data.dir.as_ref().map(|dir| dir.join("store.key"));
+    reader.show(KEY, path.as_ref().map(Value::show), Origin::Default);
+    path
+}
+
+impl Value for StoreKind {
+    fn parse(raw: &Raw) -> Result<Self, String> {
+        const EXPECTED: &str = "\"disk\" or \"none\"";
+        match String::parse(raw)
+            .map_err(|_| format!("expected {EXPECTED}"))?
+            .as_str()
+        {
+            "disk" => Ok(Self::Disk),
+            "none" => Ok(Self::None),
+            "redis" => Err(format!("\"redis\" is not available yet: {EXPECTED}")),
+            _ => Err(format!("expected {EXPECTED}")),
+        }
+    }
+
+    fn show(&self) -> String {
+        quote(match self {
+            Self::Disk => "disk",
+            Self::None => "none",
+        })
     }
 }

@@ -1,7 +1,7 @@
 //! Brings flags, environment and file into one shape: for each key the values given, the strongest
 //! first. Knows the naming rules of the sources, no key and no type.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{collections::BTreeMap, ffi::OsString, path::Path, sync::Arc};
 
 use toml::de::{DeTable, DeValue};
 
@@ -24,6 +24,9 @@ const PLAIN_VARIABLES: [(&str, &str); 4] = [
     ("FEISHU_BASE_URL", "base_url"),
 ];
 
+/// Variables of others that say where a user's files belong.
+const PLACES: [&str; 2] = ["XDG_STATE_HOME", "HOME"];
+
 /// A value and where it stands.
 pub(super) struct Setting {
     pub(super) raw: Raw,
@@ -37,6 +40,8 @@ pub(super) struct Layers {
     pub(super) settings: BTreeMap<String, Vec<Setting>>,
     /// Tables of the file, also the empty ones.
     pub(super) tables: BTreeMap<String, Origin>,
+    /// Where a user's files belong.
+    pub(super) places: BTreeMap<&'static str, OsString>,
     pub(super) errors: Vec<ConfigError>,
     pub(super) warnings: Vec<String>,
 }
@@ -49,6 +54,7 @@ impl Layers {
             layers.add(flag.key.to_owned(), raw, Origin::Flag(flag.flag));
         }
         layers.add_environment(sources);
+        layers.add_places(sources);
         // The file comes before the plain variables only to learn which tenants it names.
         let plain = layers.plain_variables(sources);
         if let Some(path) = &sources.file {
@@ -79,6 +85,15 @@ impl Layers {
                 None => self
                     .errors
                     .push(ConfigError::of_place(origin, "is not UTF-8")),
+            }
+        }
+    }
+
+    fn add_places(&mut self, sources: &Sources) {
+        for name in PLACES {
+            let found = sources.env.iter().find(|(other, _)| other == name);
+            if let Some((_, value)) = found.filter(|(_, value)| !value.is_empty()) {
+                self.places.insert(name, value.clone());
             }
         }
     }

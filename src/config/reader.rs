@@ -1,7 +1,7 @@
 //! Gives each section its settings, typed and checked, and gathers mistakes on the way. Whatever was
 //! given and never asked for is unknown.
 
-use std::{collections::BTreeSet, ops::RangeInclusive};
+use std::{collections::BTreeSet, ffi::OsStr, ops::RangeInclusive};
 
 use super::{
     ConfigError, ConfigErrors, Effective, Origin,
@@ -76,6 +76,16 @@ impl Reader {
         };
         self.show(key, shown, origin);
         found
+    }
+
+    /// A setting that nobody gave and the caller shows itself.
+    pub(super) fn know(&mut self, key: &str) {
+        self.known.insert(key.to_owned());
+    }
+
+    /// What a variable of others says about where a user's files belong.
+    pub(super) fn user_place(&self, variable: &str) -> Option<&OsStr> {
+        self.layers.places.get(variable).map(AsRef::as_ref)
     }
 
     /// The strongest value given, if it is good.

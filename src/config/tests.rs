@@ -16,6 +16,7 @@ use secrecy::ExposeSecret as _;
 use super::*;
 
 mod sources;
+mod store;
 mod tenants;
 
 /// A directory of a test's own.
@@ -87,6 +88,9 @@ fn nothing_given_means_the_defaults() {
     assert_eq!(config.cache.ttl, Duration::from_hours(12));
     assert_eq!(config.cache.negative_ttl, Duration::from_mins(1));
     assert_eq!(config.cache.capacity, 1_000_000);
+    assert_eq!(config.cache.store, StoreKind::Disk);
+    assert_eq!(config.cache.serve_stale, Duration::from_hours(24));
+    assert_eq!((config.data.dir, config.cache.key_file), (None, None));
     assert_eq!(config.upstream.timeout, Duration::from_secs(5));
     assert_eq!(
         (config.quota.per_second, config.quota.per_minute),
@@ -112,6 +116,11 @@ fn every_key_can_be_set_in_the_file() {
         ttl = "30m"
         negative_ttl = "10s"
         capacity = 50_000
+        store = "none"
+        key_file = "/run/secrets/store.key"
+        serve_stale = "0s"
+        [data]
+        dir = "/var/lib/feishu-id"
         [upstream]
         connect_timeout = "500ms"
         timeout = "1s"
@@ -137,6 +146,11 @@ fn every_key_can_be_set_in_the_file() {
     assert_eq!(config.cache.ttl, Duration::from_mins(30));
     assert_eq!(config.cache.negative_ttl, Duration::from_secs(10));
     assert_eq!(config.cache.capacity, 50_000);
+    assert_eq!(config.cache.store, StoreKind::None);
+    let key_file = Some(PathBuf::from("/run/secrets/store.key"));
+    assert_eq!(config.cache.key_file, key_file);
+    assert_eq!(config.cache.serve_stale, Duration::ZERO);
+    assert_eq!(config.data.dir, Some(PathBuf::from("/var/lib/feishu-id")));
     assert_eq!(config.upstream.connect_timeout, Duration::from_millis(500));
     assert_eq!(config.upstream.max_response_bytes, 65_536);
     assert_eq!(config.quota.max_queue, 200);

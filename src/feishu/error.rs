@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::{
     directory::{DirectoryError, DirectoryErrorKind as Kind, LookupBatch},
     identity::UserIdType,
+    metrics::CallResult,
 };
 
 use super::wire::ErrorBody;
@@ -211,5 +212,25 @@ pub(super) fn plain(kind: Kind, message: String, log_id: Option<String>) -> Dire
         log_id,
         help_url: None,
         shared: None,
+    }
+}
+
+/// As which result a call is counted.
+pub(super) fn counted_as(error: Option<&DirectoryError>) -> CallResult {
+    let Some(error) = error else {
+        return CallResult::Ok;
+    };
+    match error.kind {
+        Kind::Throttled { .. } => CallResult::Throttled,
+        Kind::MonthlyQuotaSpent => CallResult::MonthSpent,
+        Kind::TokenRejected => CallResult::TokenRejected,
+        Kind::BadCredentials => CallResult::BadCredentials,
+        Kind::ScopeMissing { .. } => CallResult::ScopeMissing,
+        Kind::IdKindRefused => CallResult::IdKindRefused,
+        Kind::AppUnavailable => CallResult::AppUnavailable,
+        Kind::ContentRefused { .. } => CallResult::ContentRefused,
+        Kind::Unavailable => CallResult::Unavailable,
+        Kind::TimedOut => CallResult::TimedOut,
+        Kind::InvalidResponse => CallResult::InvalidResponse,
     }
 }

@@ -23,7 +23,10 @@ use crate::{
     backoff::{Backoff, Random, random},
     coalesce::Flights,
     directory::{DirectoryError, DirectoryErrorKind as Kind, SharedFailure},
+    metrics::{CallResult, Upstream},
 };
+
+use super::error::counted_as;
 
 pub use status::{Credential, TokenLife, TokenStatus};
 
@@ -126,6 +129,7 @@ impl TokenCache {
             key,
             slot,
             source,
+            metrics: Upstream::default(),
         }
     }
 }
@@ -136,6 +140,7 @@ pub struct Tokens {
     key: CredentialKey,
     slot: Arc<Slot>,
     source: Arc<dyn TokenSource>,
+    metrics: Upstream,
 }
 
 #[derive(Default)]
@@ -159,6 +164,12 @@ struct State {
 }
 
 impl Tokens {
+    /// The same, counting its fetches here.
+    #[must_use]
+    pub fn counted_by(self, metrics: Upstream) -> Self {
+        Self { metrics, ..self }
+    }
+
     /// A token that has not expired. Waits for a fetch only if there is none.
     ///
     /// Cancel-safe: the fetch goes on for the others who wait.
@@ -223,11 +234,12 @@ impl Tokens {
 
     fn fetch(&self) -> impl Future<Output = Result<Arc<Token>, DirectoryError>> + Send + use<> {
         let (slot, source, random) = (self.slot.clone(), self.source.clone(), self.cache.random);
+        let metrics = self.metrics.clone();
         let flight = self
             .cache
             .flights
             .join(self.key.clone(), move || async move {
-                load(&slot, &*source, random).await
+                load(&slot, &*source, random, &metrics).await
             });
         async move {
             flight.await.unwrap_or_else(|crashed| {
@@ -292,6 +304,7 @@ async fn load(
     slot: &Slot,
     source: &dyn TokenSource,
     random: Random,
+    metrics: &Upstream,
 ) -> Result<Arc<Token>, DirectoryError> {
     // Another flight may have landed between the caller's look and this one's start.
     match slot.lock().choose(Instant::now()) {
@@ -305,6 +318,7 @@ async fn load(
     let fetched = match fetched {
         Ok(fetched) => fetched,
         Err(error) => {
+            metrics.refreshed(counted_as(Some(&error)));
             tracing::warn!(
                 feishu.code = error.code,
                 feishu.log_id = error.log_id,
@@ -324,9 +338,11 @@ async fn load(
             "Feishu gives the same access token again that it rejects",
         );
         tracing::warn!("{error}");
+        metrics.refreshed(CallResult::TokenRejected);
         return Err(state.fail(error, random()));
     }
     let token = Arc::new(Token::new(fetched, asked_at, random()));
+    metrics.refreshed(CallResult::Ok);
     // The failure belongs to the token before this one.
     (state.failures, state.failed) = (0, None);
     state.current = Some(token.clone());

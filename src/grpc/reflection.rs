@@ -7,6 +7,9 @@ use tonic_reflection::server::{
     v1alpha,
 };
 
+use prost::Message as _;
+use prost_types::FileDescriptorSet;
+
 use crate::pb;
 
 /// The two services, which know every message of the API, of health, and of the error details.
@@ -33,4 +36,29 @@ pub fn services() -> Result<
             .include_reflection_service(false)
     };
     Ok((builder().build_v1()?, builder().build_v1alpha()?))
+}
+
+/// Every RPC that is served, as `package.Service/Method`.
+///
+/// # Errors
+/// If the embedded descriptors are broken.
+pub fn methods() -> Result<Vec<String>, Error> {
+    let sets = [
+        pb::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+    ];
+    let mut methods = Vec::new();
+    for set in sets {
+        for file in FileDescriptorSet::decode(set)?.file {
+            for service in &file.service {
+                let (package, service, of) = (file.package(), service.name(), &service.method);
+                let paths = of
+                    .iter()
+                    .map(|m| format!("{package}.{service}/{}", m.name()));
+                methods.extend(paths);
+            }
+        }
+    }
+    Ok(methods)
 }

@@ -130,7 +130,7 @@ mod tests {
         let bytes = ledger().to_bytes();
         assert_eq!(Ledger::from_bytes(&bytes), Some(ledger()));
         for length in 0..21 {
-            assert_eq!(Ledger::from_bytes(&bytes[..length]), None);
+            assert_eq!(bytes.get(..length).and_then(Ledger::from_bytes), None);
         }
         assert_eq!(Ledger::from_bytes(&[VERSION + 1; 50]), None);
     }

@@ -19,7 +19,7 @@ pub(super) enum Recalled {
     /// It is the answer.
     Answer(Verdict, Source),
     /// It is the answer if no fresh one comes in time.
-    Fallback(Verdict),
+    Fallback(Box<Verdict>),
     /// There is none that may be given.
     Nothing,
 }
@@ -76,7 +76,7 @@ impl Tenant {
         match self.give(&answer, ask, || who.clone()) {
             Give::Now if answer.is_stale() => Recalled::Answer(verdict, Source::Stale),
             Give::Now => Recalled::Answer(verdict, Source::Cache),
-            Give::IfNoFreshOneComes => Recalled::Fallback(verdict),
+            Give::IfNoFreshOneComes => Recalled::Fallback(Box::new(verdict)),
         }
     }
 

@@ -2,7 +2,10 @@
 
 use std::{fmt, time::SystemTime};
 
-use crate::identity::{Person, PersonStatus, UserIdType};
+use crate::{
+    identity::{Person, PersonStatus, UserIdType},
+    metrics,
+};
 
 use super::Failure;
 
@@ -80,6 +83,36 @@ pub enum Source {
     Upstream,
     /// The memory of answers, past its time.
     Stale,
+}
+
+impl Answered {
+    /// For who counts it: what it is, and where it comes from.
+    pub fn counted(&self) -> (metrics::Outcome, metrics::Source) {
+        let outcome = match &self.resolution {
+            Resolution::Resolved(_) => metrics::Outcome::Resolved,
+            Resolution::NotFound { .. } => metrics::Outcome::NotFound,
+            Resolution::Ambiguous { .. } => metrics::Outcome::Ambiguous,
+            Resolution::Invalid(_) => metrics::Outcome::Invalid,
+            Resolution::Failed(_) => metrics::Outcome::Failed,
+        };
+        let source = match self.source {
+            Source::Nowhere => metrics::Source::None,
+            Source::Cache => metrics::Source::Cache,
+            Source::Store => metrics::Source::Store,
+            Source::Coalesced => metrics::Source::Coalesced,
+            Source::Upstream => metrics::Source::Upstream,
+            Source::Stale => metrics::Source::Stale,
+        };
+        (outcome, source)
+    }
+}
+
+impl From<Resolution> for Answered {
+    /// Of what needs nobody to be asked.
+    fn from(resolution: Resolution) -> Self {
+        let source = Source::Nowhere;
+        Self { resolution, source }
+    }
 }
 
 impl Ids {

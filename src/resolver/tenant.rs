@@ -1,7 +1,10 @@
 //! One tenant's people: from what is known already to the flights of what is not. Nothing in it is
 //! shared with another tenant but the memory of answers, whose keys tell them apart.
 
-use std::sync::{Arc, Weak};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Weak},
+};
 
 use futures_util::{FutureExt as _, future::BoxFuture};
 use tokio::time::Instant;
@@ -9,12 +12,14 @@ use tokio::time::Instant;
 use crate::{
     batch::{Batcher, Interest, LookupError, WhenFull, Wish},
     cache::{Cache, CacheKey, Known},
+    clock,
     coalesce::Flights,
     identity::{Identifier, UserIdType},
+    metrics::Identifiers,
 };
 
 use super::{
-    Failure, Reason, Source, failure,
+    Failure, Reason, Source, Tier, failure,
     flight::FlightKey,
     judge::{Judged, Verdict},
     outdated::outdated,
@@ -26,6 +31,7 @@ use super::{
 pub struct Tenant {
     pub(super) core: Arc<Core>,
     pub(super) flights: Flights<FlightKey, Verdict, Arc<Interest>>,
+    pub(super) identifiers: Identifiers,
     /// For flights that need another one: they must not keep alive what owns them.
     pub(super) me: Weak<Self>,
 }
@@ -36,6 +42,8 @@ pub(super) struct Core {
     pub(super) number: u32,
     pub(super) batcher: Batcher,
     pub(super) cache: Arc<Cache>,
+    /// What outlives the process, if anything does.
+    tier: Option<Tier>,
 }
 
 /// What a request asks for with.
@@ -54,14 +62,22 @@ pub(super) struct Ask {
 impl Tenant {
     /// A tenant behind this queue. `number` names its directory (tenant, base URL and app) in the
     /// cache, and no other's.
-    pub fn new(number: u32, batcher: Batcher, cache: Arc<Cache>) -> Arc<Self> {
+    pub fn new(
+        number: u32,
+        batcher: Batcher,
+        cache: Arc<Cache>,
+        tier: Option<Tier>,
+        identifiers: Identifiers,
+    ) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
             core: Arc::new(Core {
                 number,
                 batcher,
                 cache,
+                tier,
             }),
             flights: Flights::new(),
+            identifiers,
             me: me.clone(),
         })
     }
@@ -78,6 +94,7 @@ impl Tenant {
         kinds: &[UserIdType],
         ask: &Ask,
     ) -> Judged {
+        let stored = self.core.restore(people, ask).await;
         let mut judged = Judged::new(people.len(), kinds);
         let mut waits = Vec::new();
         let mut lacking = Vec::new();
@@ -90,6 +107,8 @@ impl Tenant {
                 };
                 match self.recall_one(identifier, *kind, ask) {
                     Recalled::Answer(verdict, source) => {
+                        let is_stored = source == Source::Cache && stored.contains(&person);
+                        let source = if is_stored { Source::Store } else { source };
                         judged.set(person, *kind, verdict, source);
                     }
                     Recalled::Fallback(stale) => match self.ask_for(person, key(), ask, stale) {
@@ -220,13 +239,14 @@ impl Tenant {
         for lacking in lacking {
             // Others may have asked while this request waited for room.
             let (person, key) = (lacking.person, lacking.key);
-            match self.recall_one(&key.identifier, key.kind, &ask) {
-                Recalled::Answer(known, source) => judged.set(person, key.kind, known, source),
-                _ => {
-                    let mut wait = self.start(person, key, &ask, places.split());
-                    wait.fallback = lacking.fallback;
-                    waits.push(wait);
-                }
+            if let Recalled::Answer(known, source) =
+                self.recall_one(&key.identifier, key.kind, &ask)
+            {
+                judged.set(person, key.kind, known, source);
+            } else {
+                let mut wait = self.start(person, key, &ask, places.split());
+                wait.fallback = lacking.fallback;
+                waits.push(wait);
             }
         }
         Vec::new()
@@ -252,10 +272,46 @@ impl Core {
     }
 
     pub(super) fn remember(&self, key: &FlightKey, verdict: &Verdict) {
-        if let Some((asked, fact)) = verdict.fact() {
-            self.cache
-                .insert(self.cache_key(key), key.kind, &fact, asked);
+        let Some((asked, fact)) = verdict.fact() else {
+            return;
+        };
+        let of_cache = self.cache_key(key);
+        if self.cache.insert(of_cache, key.kind, &fact, asked)
+            && let Some(tier) = &self.tier
+            && let Some(snapshot) = self.cache.snapshot(of_cache)
+        {
+            tier.keep(key.include_resigned, key.identifier.as_str(), &snapshot);
         }
+    }
+
+    /// Takes over what an earlier process knew of those of whom nothing is known. Says who they are.
+    async fn restore(&self, people: &[Identifier], ask: &Ask) -> HashSet<usize> {
+        let mut stored = HashSet::new();
+        let Some(tier) = &self.tier else {
+            return stored;
+        };
+        let key = |who| CacheKey {
+            directory: self.number,
+            include_resigned: ask.include_resigned,
+            identifier: who,
+        };
+        let strangers = people.iter().map(Identifier::as_str).enumerate();
+        let strangers: Vec<_> = strangers
+            .filter(|(_, who)| self.cache.recall(key(who), ask.now).is_none())
+            .collect();
+        if strangers.is_empty() {
+            return stored;
+        }
+        let who = strangers.iter().map(|(_, who)| *who);
+        let found = tier.fetch(ask.include_resigned, who).await;
+        let (now, wall) = (Instant::now(), clock::wall_now());
+        for ((person, who), bytes) in strangers.into_iter().zip(found) {
+            if let Some(bytes) = bytes {
+                self.cache.restore(key(who), &bytes, now, wall);
+                stored.insert(person);
+            }
+        }
+        stored
     }
 
     /// Nobody could be asked: it is not tried again at once. It is for who is stale if the directory
@@ -293,7 +349,7 @@ fn refused(
         let (person, kind) = (lacking.person, lacking.key.kind);
         match lacking.fallback {
             Some(stale) if failure.allows_stale() => {
-                judged.set(person, kind, stale, Source::Stale);
+                judged.set(person, kind, *stale, Source::Stale);
             }
             None if may_wait_longer => patient.push(lacking),
             _ => {

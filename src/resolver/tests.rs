@@ -24,6 +24,7 @@ use crate::{
         LookupScope,
     },
     identity::{Email, Person, PersonStatus},
+    metrics::{Identifiers, Waited},
     quota::{Limit, Quota},
 };
 
@@ -116,6 +117,7 @@ fn bench(answers: Answers) -> Bench {
         max_in_flight: 16,
         max_queue: 1000,
         random,
+        waited: Waited::default(),
     };
     let batcher = Batcher::new(script.clone(), Arc::new(Quota::new(&[second])), settings);
     let ttls = Ttls {
@@ -124,7 +126,7 @@ fn bench(answers: Answers) -> Bench {
         serve_stale: STALE,
     };
     let cache = Arc::new(Cache::new(1000, ttls, random));
-    let tenant = Tenant::new(0, batcher, cache);
+    let tenant = Tenant::new(0, batcher, cache, None, Identifiers::default());
     let tenants = BTreeMap::from([("acme".to_owned(), tenant)]);
     let resolver = Resolver::new(tenants, Some("acme".to_owned()));
     Bench { script, resolver }

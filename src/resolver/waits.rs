@@ -29,7 +29,7 @@ pub(super) struct Wait {
     stake: Stake,
     landing: Landing<Verdict>,
     /// The answer if none comes in time.
-    pub(super) fallback: Option<Verdict>,
+    pub(super) fallback: Option<Box<Verdict>>,
 }
 
 /// Somebody for whom there is no flight yet.
@@ -37,7 +37,7 @@ pub(super) struct Lacking {
     pub(super) person: usize,
     pub(super) key: FlightKey,
     /// The answer if none comes in time.
-    pub(super) fallback: Option<Verdict>,
+    pub(super) fallback: Option<Box<Verdict>>,
 }
 
 impl Tenant {
@@ -113,24 +113,24 @@ impl Tenant {
         person: usize,
         key: FlightKey,
         ask: &Ask,
-        stale: Verdict,
+        stale: Box<Verdict>,
     ) -> Result<Wait, Lacking> {
         let now = Instant::now();
         let not_before = self.not_before(ask);
         let wish = ask.impatient().wish;
-        let joined = self.lasting(
+        let flight = self.lasting(
             &key,
             Wish::refresh(now, now + BEHIND),
             |interest| interest.join(wish, not_before).map(Some),
             |interest| interest.join(wish, None),
         );
         let fallback = Some(stale);
-        match joined {
-            Some((Some(stake), landing)) => Ok(Wait {
+        match flight {
+            Some((Some(own), landing)) => Ok(Wait {
                 person,
                 key,
                 source: Source::Upstream,
-                stake,
+                stake: own,
                 landing,
                 fallback,
             }),
@@ -199,7 +199,7 @@ impl Tenant {
                 && failure.allows_stale()
                 && let Some(stale) = wait.fallback.take()
             {
-                return (stale, Source::Stale);
+                return (*stale, Source::Stale);
             }
             // It was given up by others just when this one came; there is time for another.
             if is_late(&verdict) && Instant::now() < until {

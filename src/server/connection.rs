@@ -23,7 +23,7 @@ use super::{
     ServerSettings, preface,
     request::{Peer, Requests, Shared},
 };
-use crate::shutdown::Shutdown;
+use crate::{metrics::Rpcs, shutdown::Shutdown};
 
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +40,22 @@ pub(super) struct Connections {
     pub(super) shared: Arc<Shared>,
     pub(super) shutdown: Shutdown,
     pub(super) handlers: Handlers,
+}
+
+/// Counts as an open connection until it is dropped.
+struct Open(Rpcs);
+
+impl Open {
+    fn new(metrics: Rpcs) -> Self {
+        metrics.connected();
+        Self(metrics)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.disconnected();
+    }
 }
 
 /// Runs the handlers of requests and knows when the last one is gone. A handler is dropped soon
@@ -63,7 +79,9 @@ impl Connections {
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let preface_timeout = self.shared.settings().preface_timeout;
+        let settings = self.shared.settings();
+        let _open = Open::new(settings.metrics.clone());
+        let preface_timeout = settings.preface_timeout;
         let begun = tokio::select! {
             biased;
             // Whoever has said nothing yet has nothing to lose.

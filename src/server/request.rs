@@ -6,14 +6,16 @@ use std::{convert::Infallible, net::SocketAddr, panic::AssertUnwindSafe, pin::Pi
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, timeout_at},
-};
-use tonic::{Status, body::Body, codegen::Service as _, service::Routes};
+use tokio::time::{Instant, timeout_at};
+use tonic::{Code, Status, body::Body, codegen::Service as _, service::Routes};
 use tracing::Instrument as _;
 
-use super::{ServerSettings, refusal, timeout, timeout::TimedBody};
+use super::{
+    ServerSettings,
+    place::{Full, Place, Places},
+    refusal, timeout,
+    timeout::TimedBody,
+};
 use crate::{
     caller::{CallerId, Origin},
     deadline::Deadline,
@@ -43,7 +45,7 @@ pub struct RequestId(HeaderValue);
 pub(super) struct Shared {
     routes: Routes,
     settings: ServerSettings,
-    in_flight: Arc<Semaphore>,
+    places: Arc<Places>,
 }
 
 /// The service of one connection.
@@ -72,32 +74,15 @@ impl RequestId {
 
 impl Shared {
     pub(super) fn new(routes: Routes, settings: ServerSettings) -> Self {
-        let places = settings.max_requests_in_flight.min(Semaphore::MAX_PERMITS);
         Self {
             routes: routes.prepare(),
-            in_flight: Arc::new(Semaphore::new(places)),
+            places: Places::new(&settings),
             settings,
         }
     }
 
     pub(super) fn settings(&self) -> &ServerSettings {
         &self.settings
-    }
-
-    /// A place among the requests in flight; none is needed for the paths that do not count.
-    fn place(&self, path: &str) -> Result<Option<OwnedSemaphorePermit>, Status> {
-        if self
-            .settings
-            .uncounted_paths
-            .iter()
-            .any(|start| path.starts_with(start))
-        {
-            return Ok(None);
-        }
-        match Arc::clone(&self.in_flight).try_acquire_owned() {
-            Ok(place) => Ok(Some(place)),
-            Err(_) => Err(refusal::overloaded()),
-        }
     }
 
     async fn answer(&self, peer: Peer, mut request: Request<Incoming>) -> Response<TimedBody> {
@@ -113,14 +98,12 @@ impl Shared {
         let span = request_id.as_ref().map_or_else(tracing::Span::none, |id| {
             tracing::info_span!("request", id = id.as_str())
         });
-        let path = request.uri().path().to_owned();
+        let path =
+            tracing::enabled!(tracing::Level::DEBUG).then(|| request.uri().path().to_owned());
         let began = Instant::now();
-        let mut response = match self.serve(request).instrument(span.clone()).await {
-            Ok(mut response) => {
-                refusal::explain(response.headers_mut());
-                response
-            }
-            Err(status) => refusal::response(&status),
+        let mut response = match self.places.enter(request.uri().path(), began) {
+            Ok(place) => self.timed(request, place).instrument(span.clone()).await,
+            Err(Full) => refusal::response(&refusal::overloaded()),
         };
         span.in_scope(|| {
             // A stream's status comes later, in its trailers.
@@ -135,23 +118,43 @@ impl Shared {
         response
     }
 
-    async fn serve(&self, mut request: Request<Incoming>) -> Result<Response<TimedBody>, Status> {
+    /// The service's answer, or what there is in its place; its body keeps the place.
+    async fn timed(&self, request: Request<Incoming>, mut place: Place) -> Response<TimedBody> {
+        match self.serve(request, place.began()).await {
+            Ok((mut response, deadline)) => {
+                refusal::explain(response.headers_mut());
+                let code = response.headers().get(Status::GRPC_STATUS);
+                let code = code.map(|code| Code::from_bytes(code.as_bytes()));
+                response.map(|body| TimedBody::new(body, deadline, place, code))
+            }
+            Err(status) => {
+                place.ends_with(status.code());
+                refusal::response(&status)
+            }
+        }
+    }
+
+    async fn serve(
+        &self,
+        mut request: Request<Incoming>,
+        began: Instant,
+    ) -> Result<(Response<Body>, Option<Deadline>), Status> {
         // A tunnel is no call, and hyper would hold it open for us.
         if request.method() == Method::CONNECT {
-            let mut response = Response::new(TimedBody::default());
+            let mut response = Response::new(Body::default());
             *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-            return Ok(response);
+            return Ok((response, None));
         }
-        let deadline = timeout::deadline(request.headers())
+        let deadline = timeout::deadline(request.headers(), began)
             .map_err(|timeout::Malformed| refusal::malformed_timeout())?;
-        let place = self.place(request.uri().path())?;
         if let Some(deadline) = deadline {
             request.extensions_mut().insert(deadline);
         }
         let answered = AssertUnwindSafe(self.routed(request)).catch_unwind();
-        let until = deadline.unwrap_or_else(|| Deadline::after(self.settings.answer_timeout));
+        let until =
+            deadline.unwrap_or_else(|| Deadline::after_moment(began, self.settings.answer_timeout));
         match timeout_at(until.instant(), answered).await {
-            Ok(Ok(response)) => Ok(response.map(|body| TimedBody::new(body, deadline, place))),
+            Ok(Ok(response)) => Ok((response, deadline)),
             Ok(Err(_panic)) => Err(refusal::panicked()),
             Err(_elapsed) if deadline.is_none() => Err(refusal::answer_overdue()),
             Err(_elapsed) => Err(refusal::deadline_exceeded()),

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use crate::metrics::Rpcs;
+
 /// Limits and times of the server. None of them can be switched off.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ServerSettings {
     /// Connections at a time; further ones are closed at once. An idle one costs about 30 kB, so
     /// the default 10,000 is 300 MB.
@@ -59,6 +61,8 @@ pub struct ServerSettings {
     /// The bound of a drain: what is still open then is cut. 10 s, a third of the 30 s that
     /// Kubernetes gives a pod.
     pub drain_timeout: Duration,
+    /// Where requests and connections are counted.
+    pub metrics: Rpcs,
     /// Gives a number from 0 up to 1, for the spread of the connection age.
     pub jitter: fn() -> f64,
 }
@@ -83,6 +87,7 @@ impl Default for ServerSettings {
             uncounted_paths: &["/grpc.health.v1.Health/"],
             answer_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(10),
+            metrics: Rpcs::default(),
             jitter: random_fraction,
         }
     }

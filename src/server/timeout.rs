@@ -11,13 +11,10 @@ use std::{
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
-use tokio::{
-    sync::OwnedSemaphorePermit,
-    time::{Instant, Sleep, sleep_until},
-};
-use tonic::Status;
+use tokio::time::{Instant, Sleep, sleep_until};
+use tonic::{Code, Status};
 
-use super::refusal;
+use super::{place::Place, refusal};
 use crate::deadline::Deadline;
 
 /// The header of the gRPC protocol.
@@ -27,12 +24,13 @@ const GRPC_TIMEOUT: &str = "grpc-timeout";
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Malformed;
 
-/// The deadline that the caller set, if any.
-pub(super) fn deadline(headers: &HeaderMap) -> Result<Option<Deadline>, Malformed> {
-    headers
-        .get(GRPC_TIMEOUT)
-        .map(|value| parse(value.as_bytes()).map(Deadline::after))
-        .transpose()
+/// The deadline that the caller set, if any, for a request that came at that moment.
+pub(super) fn deadline(headers: &HeaderMap, began: Instant) -> Result<Option<Deadline>, Malformed> {
+    let Some(value) = headers.get(GRPC_TIMEOUT) else {
+        return Ok(None);
+    };
+    let timeout = parse(value.as_bytes())?;
+    Ok(Some(Deadline::after_moment(began, timeout)))
 }
 
 /// 1 to 8 digits and a unit, as the gRPC protocol has it; nothing else.
@@ -61,7 +59,8 @@ fn parse(value: &[u8]) -> Result<Duration, Malformed> {
 }
 
 /// An answer's body that ends with `DEADLINE_EXCEEDED` when the deadline passes. Also holds the
-/// request's place among those in flight, which is free again once the answer has been sent.
+/// request's place among those in flight, which is free again once the answer has been sent, and tells
+/// it the code.
 ///
 /// It is asked only while the client takes data: a stream whose client does not read ends with
 /// its connection.
@@ -72,26 +71,37 @@ pub(super) struct TimedBody {
     deadline: Option<Instant>,
     /// Made when the body first has to wait.
     sleep: Option<Pin<Box<Sleep>>>,
-    _place: Option<OwnedSemaphorePermit>,
+    place: Option<Place>,
 }
 
 impl TimedBody {
-    /// Wraps the body of an answer that has begun in time.
+    /// Wraps the body of an answer that has begun in time. If the headers say its code, they are all
+    /// there is of it, or will be once the body has ended.
     pub(super) fn new(
         inner: tonic::body::Body,
         deadline: Option<Deadline>,
-        place: Option<OwnedSemaphorePermit>,
+        mut place: Place,
+        code: Option<Code>,
     ) -> Self {
+        if code.is_some() || inner.is_end_stream() {
+            place.ends_with(code.unwrap_or(Code::Unknown));
+        }
+        if inner.is_end_stream() {
+            return Self::default();
+        }
         Self {
             inner: Some(inner),
             deadline: deadline.map(Deadline::instant),
             sleep: None,
-            _place: place,
+            place: Some(place),
         }
     }
 
     /// Drops everything that the answer still held.
-    fn end(&mut self) {
+    fn end(&mut self, code: Code) {
+        if let Some(place) = &mut self.place {
+            place.ends_with(code);
+        }
         *self = Self::default();
     }
 
@@ -122,14 +132,14 @@ impl Body for TimedBody {
         };
         if !overdue {
             if let Poll::Ready(frame) = Pin::new(inner).poll_frame(cx) {
-                if ends(frame.as_ref()) {
-                    self.end();
+                if let Some(code) = end(frame.as_ref()) {
+                    self.end(code);
                 }
                 return Poll::Ready(frame);
             }
             ready!(self.poll_deadline(cx));
         }
-        self.end();
+        self.end(Code::DeadlineExceeded);
         let trailers = refusal::trailers(&refusal::deadline_exceeded());
         Poll::Ready(Some(Ok(Frame::trailers(trailers))))
     }
@@ -149,11 +159,16 @@ impl Body for TimedBody {
     }
 }
 
-/// Whether nothing can come after this.
-fn ends(frame: Option<&Result<Frame<Bytes>, Status>>) -> bool {
+/// The code of an answer after whose frame nothing can come.
+fn end(frame: Option<&Result<Frame<Bytes>, Status>>) -> Option<Code> {
     match frame {
-        Some(Ok(frame)) => frame.is_trailers(),
-        Some(Err(_)) | None => true,
+        Some(Ok(frame)) => {
+            let code = frame.trailers_ref()?.get(Status::GRPC_STATUS);
+            Some(code.map_or(Code::Unknown, |code| Code::from_bytes(code.as_bytes())))
+        }
+        Some(Err(status)) => Some(status.code()),
+        // No gRPC service ends so.
+        None => Some(Code::Unknown),
     }
 }
 

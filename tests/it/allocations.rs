@@ -14,6 +14,7 @@ use feishu_id::{
     directory::{Directory, DirectoryError, LookupAnswer, LookupBatch},
     grpc::{Identity, Limits},
     identity::Person,
+    metrics::{Identifiers, Waited},
     pb::identity::{
         Identifier, Outcome, ResolveUserIdsRequest, identifier::Kind,
         identity_service_server::IdentityService,
@@ -63,6 +64,7 @@ fn service() -> Identity {
         max_in_flight: 16,
         max_queue: 1000,
         random,
+        waited: Waited::default(),
     };
     let batcher = Batcher::new(
         Arc::new(Everybody),
@@ -75,7 +77,13 @@ fn service() -> Identity {
         negative: hour,
         serve_stale: hour,
     };
-    let tenant = Tenant::new(0, batcher, Arc::new(Cache::new(1000, ttls, random)));
+    let tenant = Tenant::new(
+        0,
+        batcher,
+        Arc::new(Cache::new(1000, ttls, random)),
+        None,
+        Identifiers::default(),
+    );
     let tenants = BTreeMap::from([("acme".to_owned(), tenant)]);
     let resolver = Resolver::new(tenants, Some("acme".to_owned()));
     let limits = Limits {
@@ -117,7 +125,8 @@ async fn an_answer_from_memory_takes_no_more_than_four() {
         let counted = allocation_counter::measure(|| {
             answered = service.resolve_user_ids(request).now_or_never();
         });
-        let response = answered.expect("it waits for nobody").unwrap().into_inner();
+        // It waits for nobody.
+        let response = answered.unwrap().unwrap().into_inner();
         assert_eq!(response.resolutions.len(), count);
         let all_resolved = response
             .resolutions

@@ -18,7 +18,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "grpc",
         &[
-            "admin", "resolver", "identity", "pb", "deadline", "shutdown", "batch", "caller",
+            "resolver", "admin", "identity", "pb", "deadline", "shutdown", "batch", "caller",
+            "metrics",
         ],
     ),
     (
@@ -38,9 +39,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "deadline",
             "caller",
             "clock",
+            "metrics",
+            "store",
         ],
     ),
     ("cache", &["identity", "backoff"]),
+    ("store", &["clock"]),
     (
         "batch",
         &[
@@ -50,6 +54,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "identity",
             "caller",
             "clock",
+            "metrics",
         ],
     ),
     ("directory", &["identity"]),
@@ -62,10 +67,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "backoff",
             "quota",
             "clock",
+            "metrics",
         ],
     ),
     ("sandbox", &[]),
-    ("server", &["shutdown", "deadline", "caller"]),
+    ("server", &["shutdown", "deadline", "caller", "metrics"]),
+    ("http", &["metrics"]),
+    ("metrics", &[]),
     ("identity", &[]),
     ("coalesce", &[]),
     ("quota", &[]),

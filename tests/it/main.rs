@@ -8,7 +8,9 @@
 mod allocations;
 mod cli;
 mod layering;
+mod observe;
 mod sandbox;
 mod server;
 mod service;
 mod simulation;
+mod store;

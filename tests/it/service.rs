@@ -4,7 +4,9 @@
 mod admin;
 mod cache;
 mod harness;
+mod month;
 mod rows;
+mod stale;
 mod stream;
 mod token;
 mod trouble;

@@ -8,7 +8,7 @@ use std::{
 
 use secrecy::SecretString;
 
-use crate::config::{Origin, reader::Reader};
+use crate::config::{Origin, beside, reader::Reader};
 
 /// Most that is read of a secret's file, in bytes. Feishu's secrets have 32; whoever names a larger
 /// file has named the wrong one.
@@ -47,18 +47,6 @@ pub(super) fn read_certificates(reader: &mut Reader, key: &str) -> Option<Vec<u8
     });
     read.map_err(|message| reader.error(key, &origin, message))
         .ok()
-}
-
-/// A relative path in the configuration file counts from where that file lies, so that both can
-/// move together; anywhere else from the working directory.
-fn beside(path: &Path, origin: &Origin) -> PathBuf {
-    match origin {
-        Origin::File { path: config, .. } => match config.parent() {
-            Some(directory) => directory.join(path),
-            None => path.to_owned(),
-        },
-        _ => path.to_owned(),
-    }
 }
 
 fn read_at_most(path: &Path, limit: u64) -> Result<Vec<u8>, String> {

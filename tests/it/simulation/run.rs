@@ -7,6 +7,7 @@ use feishu_id::{
     batch::{BatchSettings, Batcher, WhenFull},
     cache::{Cache, Ttls},
     feishu::token::{CredentialKey, TokenCache},
+    metrics::{Identifiers, Waited},
     quota::{Limit, Quota},
     resolver::{Resolver, Tenant},
 };
@@ -148,9 +149,16 @@ fn bench(setting: &Setting, world: &Shared) -> Bench {
             max_in_flight: setting.max_in_flight,
             max_queue: setting.max_queue,
             random,
+            waited: Waited::default(),
         };
         let batcher = Batcher::new(Arc::new(model), Arc::new(Quota::new(&limits)), settings);
-        Tenant::new(u32::try_from(tenant).unwrap(), batcher, cache.clone())
+        Tenant::new(
+            u32::try_from(tenant).unwrap(),
+            batcher,
+            cache.clone(),
+            None,
+            Identifiers::default(),
+        )
     };
     let tenants: Vec<_> = (0..setting.tenants).map(tenant).collect();
     let named = tenants

@@ -1,0 +1,134 @@
+//! What is shown of the running parts, and the listener that shows it.
+
+use std::sync::Arc;
+
+use tokio::{net::TcpListener, sync::oneshot};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::{
+    batch::Gauge,
+    cache::Cache,
+    config::HttpConfig,
+    grpc::health::HealthService,
+    http::{self, Pages},
+    metrics::{self, MonthOfCalls, Registry, about},
+    quota::Meter,
+    store::{Store, StoreStats},
+};
+
+use super::AppError;
+
+/// The listener for metrics and probes. If nobody asked for its address, that address being taken is
+/// no reason not to serve.
+pub(super) async fn listen(config: &HttpConfig) -> Result<Option<TcpListener>, AppError> {
+    let Some(address) = config.listen else {
+        return Ok(None);
+    };
+    match super::listen("http.listen", address).await {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) if config.is_asked_for => Err(error),
+        Err(AppError::Listen { source, .. }) => {
+            tracing::warn!(
+                "no metrics and no probes over HTTP: cannot listen on {address}: {source}; \
+                 give http.listen another address, or \"off\""
+            );
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The pages while they are served; gone when dropped.
+pub(super) struct Serving(Option<(oneshot::Sender<()>, AbortOnDropHandle<()>)>);
+
+impl Serving {
+    pub(super) fn start(
+        listener: Option<TcpListener>,
+        registry: Registry,
+        health: &HealthService,
+    ) -> Self {
+        Self(listener.map(|listener| {
+            let health = health.clone();
+            let pages = Pages {
+                registry,
+                is_ready: Arc::new(move || health.is_serving()),
+            };
+            let (end, ended) = oneshot::channel();
+            let served = http::serve(listener, pages, async { drop(ended.await) });
+            (end, AbortOnDropHandle::new(tokio::spawn(served)))
+        }))
+    }
+
+    /// Finishes what is under way, within a bound of the pages' own.
+    pub(super) async fn end(self) {
+        if let Some((end, served)) = self.0 {
+            drop(end);
+            // A fault of theirs is in the log already.
+            drop(served.await);
+        }
+    }
+}
+
+/// Shows the cache.
+pub(super) fn cache(registry: &Registry, cache: &Arc<Cache>) {
+    let cache = Arc::downgrade(cache);
+    registry.gauge(&about::CACHE_ENTRIES, &[], move || {
+        count(cache.upgrade().map_or(0, |cache| cache.len()))
+    });
+}
+
+/// Shows a tenant's queue.
+pub(super) fn queue(registry: &Registry, tenant: &str, queue: Gauge) {
+    let labels = [("tenant", tenant)];
+    let breaker = queue.clone();
+    registry.gauge(&about::QUEUE_DEPTH, &labels, move || count(queue.waiting()));
+    registry.gauge(&about::BREAKER_OPEN, &labels, move || {
+        f64::from(u8::from(breaker.is_left_alone()))
+    });
+}
+
+/// Shows the store.
+pub(super) fn store(registry: &Registry, store: &Arc<dyn Store>) {
+    let read = |store: &Arc<dyn Store>, value: fn(StoreStats) -> u64| {
+        let store = Arc::downgrade(store);
+        move || store.upgrade().map_or(0, |store| value(store.stats()))
+    };
+    let gauge = |about, value| {
+        let read = read(store, value);
+        registry.gauge(about, &[], move || size(read()));
+    };
+    gauge(&about::STORE_RECORDS, |stats| stats.records);
+    gauge(&about::STORE_SIZE, |stats| stats.bytes);
+    let dropped = read(store, |stats| stats.dropped);
+    registry.counter(&about::STORE_DROPPED, &[], dropped);
+    let failures = read(store, |stats| stats.failed_reads + stats.failed_writes);
+    registry.counter(&about::STORE_FAILURES, &[], failures);
+}
+
+/// Shows a tenant's month.
+pub(super) fn month(registry: &Registry, tenant: &str, meter: Arc<Meter>) {
+    metrics::watch_month(registry, tenant, move || {
+        let usage = meter.usage();
+        MonthOfCalls {
+            made: usage.calls,
+            limit: usage.limit,
+            is_nearly_spent: usage.is_nearly_spent(),
+        }
+    });
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "what fits into memory is far below 2^53"
+)]
+fn count(things: usize) -> f64 {
+    things as f64
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "what fits onto a disk is far below 2^53"
+)]
+fn size(things: u64) -> f64 {
+    things as f64
+}

@@ -1,0 +1,191 @@
+//! What outlives the process: the store of answers, and each tenant's books of the calls it has made.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::{
+    clock,
+    config::{Config, StoreKind, TenantConfig},
+    quota::{Ledger, Limit, Meter, Quota, millis},
+    resolver::Tier,
+    store::{self, Store, Vault},
+};
+
+/// Under which name a tenant's books are kept.
+const LEDGER: &[u8] = b"ledger";
+/// Longer than any month: what is older is of no use.
+const KEEP: Duration = Duration::from_hours(32 * 24);
+/// How often the books are written, if a call has been made.
+const EVERY: Duration = Duration::from_millis(500);
+/// How long the first page of the books may take to be written; the service starts all the same.
+const START: Duration = Duration::from_millis(300);
+
+/// The store and its vault, if there is one.
+#[derive(Clone)]
+pub(super) struct Persisted {
+    store: Arc<dyn Store>,
+    vault: Arc<Vault>,
+}
+
+/// One tenant's books.
+pub(super) struct Books {
+    tier: Tier,
+    quota: Arc<Quota>,
+    meter: Arc<Meter>,
+}
+
+/// Writes the books of all tenants for as long as it lives.
+pub(super) struct Bookkeeping {
+    books: Arc<[Books]>,
+    store: Option<Arc<dyn Store>>,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl Persisted {
+    /// Opens the store, if the settings say so. A service that cannot keep anything serves all the
+    /// same.
+    pub(super) async fn open(config: &Config) -> Option<Self> {
+        if config.cache.store == StoreKind::None {
+            return None;
+        }
+        let (Some(dir), Some(key_file)) = (&config.data.dir, &config.cache.key_file) else {
+            tracing::warn!(
+                "nothing is kept across restarts: there is no home directory; set data.dir, or \
+                 cache.store = \"none\""
+            );
+            return None;
+        };
+        let settings = store::Settings {
+            dir: dir.clone(),
+            key_file: key_file.clone(),
+            capacity: config.cache.capacity,
+        };
+        let opened = tokio::task::spawn_blocking(move || store::open(&settings)).await;
+        match opened {
+            Ok(Ok(opened)) => {
+                for warning in opened.warnings {
+                    tracing::warn!("{warning}");
+                }
+                let records = opened.store.stats().records;
+                tracing::info!(records, dir = %dir.display(), "the store is open");
+                Some(Self {
+                    store: Arc::new(opened.store),
+                    vault: Arc::new(opened.vault),
+                })
+            }
+            Ok(Err(why)) => {
+                tracing::warn!("nothing is kept across restarts: {why}");
+                None
+            }
+            Err(_crashed) => {
+                tracing::error!("nothing is kept across restarts: a fault in opening the store");
+                None
+            }
+        }
+    }
+
+    pub(super) fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// A tenant's part of it.
+    pub(super) fn tier(&self, tenant: &TenantConfig) -> Tier {
+        Tier::new(
+            self.store.clone(),
+            self.vault.clone(),
+            &tenant.name,
+            &tenant.base_url,
+            &tenant.app_id,
+        )
+    }
+}
+
+/// A tenant's quota, knowing what an earlier process has spent of it, if that is known.
+pub(super) async fn quota(limits: &[Limit], tier: Option<&Tier>, meter: &Meter) -> Quota {
+    let ledger = match tier {
+        Some(tier) => tier.read(LEDGER).await,
+        None => None,
+    };
+    let Some(ledger) = ledger.as_deref().and_then(Ledger::from_bytes) else {
+        return Quota::new(limits);
+    };
+    meter.restore(ledger.month, ledger.calls);
+    // The books are written and committed at least once a second.
+    let in_a_second = limits.iter().map(|limit| limit.limit).min().unwrap_or(0);
+    match ledger.history(clock::wall_now(), in_a_second) {
+        Some(history) => Quota::with_history(limits, &history),
+        None => Quota::new(limits),
+    }
+}
+
+impl Books {
+    pub(super) fn new(tier: Tier, quota: Arc<Quota>, meter: Arc<Meter>) -> Self {
+        Self { tier, quota, meter }
+    }
+
+    fn write(&self, is_closed: bool) {
+        let usage = self.meter.usage();
+        let now = clock::wall_now();
+        let at = |ago: Duration| millis(now.checked_sub(ago).unwrap_or(now));
+        let ledger = Ledger {
+            month: usage.month,
+            calls: usage.calls,
+            answered: self.quota.history().into_iter().map(at).collect(),
+            written_at: millis(now),
+            is_closed,
+        };
+        self.tier.write(LEDGER, &ledger.to_bytes(), KEEP);
+    }
+}
+
+impl Bookkeeping {
+    /// Opens the books: what they said of an earlier process, that it has ended, holds no more.
+    pub(super) async fn start(books: Vec<Books>, persisted: Option<&Persisted>) -> Self {
+        let books: Arc<[Books]> = books.into();
+        books.iter().for_each(|books| books.write(false));
+        let store = persisted.map(|persisted| persisted.store().clone());
+        if let Some(store) = &store
+            && !matches!(timeout(START, store.flush()).await, Ok(Ok(())))
+        {
+            tracing::warn!("the store is slow: what is spent now may not be known after a crash");
+        }
+        let task = tokio::spawn(keep(books.clone()));
+        Self {
+            books,
+            store,
+            _task: AbortOnDropHandle::new(task),
+        }
+    }
+
+    /// Closes the books, once no more calls are made.
+    pub(super) async fn close(self) {
+        self.books.iter().for_each(|books| books.write(true));
+        // Bounded by the store.
+        if let Some(store) = &self.store
+            && let Err(why) = store.flush().await
+        {
+            tracing::warn!("not all that was learnt lately is kept: {why}");
+        }
+    }
+}
+
+async fn keep(books: Arc<[Books]>) {
+    let mut ticks = interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut written: Vec<_> = books
+        .iter()
+        .map(|books| books.meter.usage().calls)
+        .collect();
+    loop {
+        ticks.tick().await;
+        for (books, written) in books.iter().zip(&mut written) {
+            let calls = books.meter.usage().calls;
+            if calls != *written {
+                *written = calls;
+                books.write(false);
+            }
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! All metrics of a process, and their text for Prometheus.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, MetricEncoder, text},
+    metrics::exemplar::Exemplar,
+};
+
+use super::{About, about, histogram::Histogram};
+
+/// What the text of [`Registry::text`] is.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// All metrics of a process. Cloning gives another handle of the same.
+#[derive(Clone, Default)]
+pub struct Registry {
+    families: Arc<Mutex<Vec<Family>>>,
+}
+
+/// One metric and everybody who has values of it.
+struct Family {
+    about: &'static About,
+    sources: Vec<Source>,
+}
+
+type Source = Box<dyn Fn(&mut Sink<'_>) + Send + Sync>;
+
+/// Takes the values of one metric as they are read.
+pub(super) struct Sink<'a> {
+    encoder: MetricEncoder<'a>,
+    outcome: fmt::Result,
+}
+
+/// A value of a metric.
+#[derive(Clone, Copy)]
+pub(super) enum Value<'a> {
+    Counter(u64),
+    Gauge(f64),
+    Histogram(&'a Histogram),
+}
+
+impl Registry {
+    /// An empty one, but for the version.
+    pub fn new() -> Self {
+        let registry = Self::default();
+        let version = [("version", env!("CARGO_PKG_VERSION"))];
+        registry.gauge(&about::BUILD, &version, || 1.0);
+        registry
+    }
+
+    /// Shows what somebody else keeps, as it is whenever it is read. `read` must be quick, and must not
+    /// register anything.
+    pub fn gauge(
+        &self,
+        about: &'static About,
+        labels: &[(&'static str, &str)],
+        read: impl Fn() -> f64 + Send + Sync + 'static,
+    ) {
+        let labels = owned(labels);
+        self.add(about, move |sink| sink.put(&labels, Value::Gauge(read())));
+    }
+
+    /// The same of what only ever grows.
+    pub fn counter(
+        &self,
+        about: &'static About,
+        labels: &[(&'static str, &str)],
+        read: impl Fn() -> u64 + Send + Sync + 'static,
+    ) {
+        let labels = owned(labels);
+        self.add(about, move |sink| sink.put(&labels, Value::Counter(read())));
+    }
+
+    pub(super) fn add(
+        &self,
+        about: &'static About,
+        source: impl Fn(&mut Sink<'_>) + Send + Sync + 'static,
+    ) {
+        let mut families = self.lock();
+        let source: Source = Box::new(source);
+        match families.iter_mut().find(|f| std::ptr::eq(f.about, about)) {
+            Some(family) => family.sources.push(source),
+            None => families.push(Family {
+                about,
+                sources: vec![source],
+            }),
+        }
+    }
+
+    /// Every metric in the text format of `OpenMetrics`, which is Prometheus' own.
+    pub fn text(&self) -> String {
+        let mut registry = prometheus_client::registry::Registry::with_prefix(about::PREFIX);
+        registry.register_collector(Box::new(self.clone()));
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        let _ = text::encode(&mut text, &registry);
+        text
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Family>> {
+        // A source that panicked has changed nothing.
+        self.families.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry").finish_non_exhaustive()
+    }
+}
+
+impl Collector for Registry {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        for Family { about, sources } in self.lock().iter() {
+            let (name, unit) = (about.name, about.unit.as_ref());
+            let encoder = encoder.encode_descriptor(name, about.help, unit, about.kind)?;
+            let mut sink = Sink {
+                encoder,
+                outcome: Ok(()),
+            };
+            for source in sources {
+                source(&mut sink);
+            }
+            sink.outcome?;
+        }
+        Ok(())
+    }
+}
+
+impl Sink<'_> {
+    /// One value and the labels that tell it from the others.
+    pub(super) fn put<T: AsRef<str>>(&mut self, labels: &[(&'static str, T)], value: Value<'_>) {
+        let labels: Vec<_> = labels.iter().map(|(k, v)| (*k, v.as_ref())).collect();
+        self.outcome = self.outcome.and_then(|()| {
+            if labels.is_empty() {
+                return encode(&mut self.encoder, value);
+            }
+            encode(&mut self.encoder.encode_family(&labels)?, value)
+        });
+    }
+}
+
+fn encode(encoder: &mut MetricEncoder<'_>, value: Value<'_>) -> fmt::Result {
+    /// The type of an exemplar; there are none.
+    type None = Exemplar<Vec<(String, String)>, f64>;
+    match value {
+        Value::Counter(count) => encoder.encode_counter(&count, Option::<&None>::None),
+        Value::Gauge(level) => encoder.encode_gauge(&level),
+        Value::Histogram(histogram) => {
+            let buckets = histogram.read();
+            // Of one reading, so that they agree.
+            let count = buckets.iter().map(|(_, count)| count).sum();
+            encoder.encode_histogram::<Vec<(String, String)>>(
+                histogram.sum(),
+                count,
+                &buckets,
+                Option::None,
+            )
+        }
+    }
+}
+
+fn owned(labels: &[(&'static str, &str)]) -> Vec<(&'static str, String)> {
+    labels.iter().map(|(k, v)| (*k, (*v).to_owned())).collect()
+}

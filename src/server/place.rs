@@ -1,0 +1,86 @@
+//! A request's place among those in flight, from its headers to the end of its answer: what it
+//! counts against the limit, and how it is counted once it has ended. Called by `request`; kept by
+//! the answer's body.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use tokio::time::Instant;
+use tonic::Code;
+
+use super::ServerSettings;
+use crate::metrics::{Rpc, Rpcs};
+
+/// How many requests are in flight, of how many.
+pub(super) struct Places {
+    taken: AtomicUsize,
+    most: usize,
+    uncounted: &'static [&'static str],
+    rpcs: Rpcs,
+}
+
+/// One place. Dropping it without a code means that the caller did not wait for the end.
+pub(super) struct Place {
+    places: Arc<Places>,
+    counts: bool,
+    rpc: Rpc,
+    began: Instant,
+    code: Code,
+}
+
+/// There are too many requests already.
+pub(super) struct Full;
+
+impl Places {
+    pub(super) fn new(settings: &ServerSettings) -> Arc<Self> {
+        Arc::new(Self {
+            taken: AtomicUsize::new(0),
+            most: settings.max_requests_in_flight,
+            uncounted: settings.uncounted_paths,
+            rpcs: settings.metrics.clone(),
+        })
+    }
+
+    /// A place, if there is one; for some paths there always is.
+    pub(super) fn enter(self: &Arc<Self>, path: &str, began: Instant) -> Result<Place, Full> {
+        let rpc = self.rpcs.find(path);
+        let counts = !self.uncounted.iter().any(|start| path.starts_with(start));
+        self.rpcs.began(rpc);
+        let mut place = Place {
+            places: Arc::clone(self),
+            counts,
+            rpc,
+            began,
+            code: Code::Cancelled,
+        };
+        if counts && self.taken.fetch_add(1, Ordering::Relaxed) >= self.most {
+            place.ends_with(Code::ResourceExhausted);
+            return Err(Full);
+        }
+        Ok(place)
+    }
+}
+
+impl Place {
+    /// Says which code the answer ends with.
+    pub(super) fn ends_with(&mut self, code: Code) {
+        self.code = code;
+    }
+
+    /// When the request came.
+    pub(super) fn began(&self) -> Instant {
+        self.began
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.counts {
+            self.places.taken.fetch_sub(1, Ordering::Relaxed);
+        }
+        let took = self.began.elapsed();
+        self.places.rpcs.ended(self.rpc, self.code, took);
+    }
+}

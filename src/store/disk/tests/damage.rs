@@ -1,0 +1,162 @@
+//! Files that are cut short, torn or rotten: what is read is what was written, or nothing.
+
+use super::*;
+
+/// A file of five blocks, each with 20 records, and a removal in the third.
+async fn sample(scratch: &Scratch) -> Vec<u8> {
+    let opened = scratch.open();
+    for block in 0..5 {
+        for who in 0..20 {
+            opened.found("acme", &(block * 20 + who).to_string());
+        }
+        opened.flush().await;
+        if block == 2 {
+            let first = Scope::Key(opened.key("acme", "0"));
+            assert_eq!(opened.remove(first, false).await, 1);
+        }
+    }
+    drop(opened);
+    bytes_of(&scratch.file())
+}
+
+/// Opens it, reads and writes all; says whether it was used, and how many were found.
+async fn tried(scratch: &Scratch) -> (bool, usize) {
+    let opened = scratch.open();
+    let used = opened.warnings.is_empty();
+    let mut found = 0;
+    for who in 0..100 {
+        // Checks what it finds.
+        found += usize::from(opened.has("acme", &who.to_string()).await);
+    }
+    opened.found("acme", "later");
+    opened.flush().await;
+    drop(opened);
+    for path in scratch.aside() {
+        fs::remove_file(path).unwrap();
+    }
+    let again = scratch.open();
+    assert!(again.warnings.is_empty(), "twice: {:?}", again.warnings);
+    assert!(again.has("acme", "later").await);
+    (used, found)
+}
+
+#[tokio::test]
+async fn a_file_cut_short_anywhere_keeps_its_whole_blocks() {
+    let scratch = Scratch::new("cut");
+    let bytes = sample(&scratch).await;
+    let mut counts = Vec::new();
+    for length in (0..bytes.len())
+        .step_by(97)
+        .chain([64, 65, bytes.len() - 1, bytes.len()])
+    {
+        fs::write(scratch.file(), &bytes[..length]).unwrap();
+        let (used, found) = tried(&scratch).await;
+        assert_eq!(used, length >= 64, "cut to {length}");
+        counts.push(found);
+    }
+    counts.sort_unstable();
+    counts.dedup();
+    // The removal is in a block of its own, hence 60 before it and 59 behind.
+    assert_eq!(counts, [0, 20, 40, 59, 60, 79, 99]);
+}
+
+#[tokio::test]
+async fn a_tail_that_was_never_written_is_cut_off() {
+    let scratch = Scratch::new("tail");
+    let bytes = sample(&scratch).await;
+    for tail in [1, 16, 5000] {
+        let longer = [bytes.as_slice(), &vec![0; tail]].concat();
+        fs::write(scratch.file(), longer).unwrap();
+        assert_eq!(tried(&scratch).await, (true, 99));
+    }
+    // A whole block whose content did not reach the disk.
+    let mut torn = bytes.clone();
+    let last = torn.len() - 2000;
+    torn[last..].fill(0);
+    fs::write(scratch.file(), torn).unwrap();
+    assert_eq!(tried(&scratch).await, (true, 79));
+}
+
+#[tokio::test]
+async fn what_is_rotten_is_set_aside_or_not_found_and_never_wrong() {
+    let scratch = Scratch::new("rotten");
+    let bytes = sample(&scratch).await;
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut used = 0;
+    for round in 0..200 {
+        let mut rotten = bytes.clone();
+        let at = random.usize(..rotten.len());
+        for byte in rotten
+            .iter_mut()
+            .skip(at)
+            .take(if round % 2 == 0 { 1 } else { 64 })
+        {
+            *byte ^= random.u8(1..);
+        }
+        fs::write(scratch.file(), rotten).unwrap();
+        let (usable, found) = tried(&scratch).await;
+        used += usize::from(usable);
+        assert!(
+            found == 0 || found == 79 || found == 99,
+            "byte {at}: {found}"
+        );
+        assert!(usable || found == 0);
+    }
+    assert!((10..190).contains(&used), "{used} were used");
+}
+
+#[tokio::test]
+async fn what_rots_while_it_is_open_is_not_found_and_counted() {
+    let scratch = Scratch::new("rots");
+    let bytes = sample(&scratch).await;
+    let opened = scratch.open();
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .open(scratch.file())
+        .unwrap();
+    let rotten: Vec<_> = bytes.iter().map(|byte| byte ^ 0x55).collect();
+    std::os::unix::fs::FileExt::write_all_at(&file, &rotten, 0).unwrap();
+    assert!(!opened.has("acme", "50").await);
+    assert!(!opened.has("acme", "50").await);
+    let stats = opened.store.stats();
+    assert_eq!((stats.failed_reads, stats.records), (1, 98));
+    opened.found("acme", "later");
+    opened.flush().await;
+    assert!(opened.has("acme", "later").await);
+    // Gone altogether.
+    file.set_len(0).unwrap();
+    assert!(!opened.has("acme", "later").await && !opened.has("acme", "51").await);
+    assert_eq!(opened.store.stats().failed_reads, 3);
+}
+
+#[tokio::test]
+async fn a_compacted_file_holds_the_same() {
+    let scratch = Scratch::new("compact");
+    sample(&scratch).await;
+    let opened = scratch.open();
+    for round in 0..12 {
+        for who in 0..1000 {
+            opened.found("umbrella", &who.to_string());
+        }
+        opened.flush().await;
+        assert!(opened.has("umbrella", &round.to_string()).await);
+    }
+    // 2.7 MB were written, 0.25 of which count; how often it was compacted on the way is a matter of
+    // time.
+    let until = Instant::now() + Duration::from_secs(20);
+    while opened.store.stats().bytes > 1_600_000 {
+        assert!(Instant::now() < until, "not compacted");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(opened.store.stats().records, 1099);
+    for who in 0..1000 {
+        assert!(opened.has("umbrella", &who.to_string()).await);
+    }
+    opened.found("umbrella", "later");
+    drop(opened);
+    let again = scratch.open();
+    assert!(again.has("umbrella", "later").await && again.has("umbrella", "999").await);
+    assert!(!again.has("acme", "0").await && again.has("acme", "99").await);
+    let gone = Scope::Directory(again.vault.directory(&directory("umbrella")));
+    assert_eq!(again.remove(gone, false).await, 1001);
+}

@@ -1,0 +1,6 @@
+//! What a running server shows of itself over HTTP: metrics and probes.
+
+mod exposition;
+mod metrics;
+mod probes;
+mod server;
