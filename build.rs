@@ -30,6 +30,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "feishu.identity.v1.ResolveUserIdsStreamRequest",
             "feishu.identity.v1.ResolveUserIdsStreamResponse",
             "feishu.identity.v1.ResolveUserIdsStreamResponse.result",
+            "feishu.identity.v1.FlushCacheRequest",
+            "feishu.identity.v1.FlushCacheRequest.target",
+            "feishu.identity.v1.IdentifierList",
         ])
         .compile_fds(files)?;
     Ok(())

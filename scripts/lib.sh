@@ -13,6 +13,7 @@ export PATH="$TOOLS/bin:$PATH"
 export NO_PROXY="127.0.0.1,localhost" no_proxy="127.0.0.1,localhost"
 FEISHU_ID_BIN="${FEISHU_ID_BIN:-$ROOT/target/debug/feishu-id}"
 IDENTITY=feishu.identity.v1.IdentityService
+ADMIN=feishu.identity.v1.AdminService
 HEALTH=grpc.health.v1.Health
 
 die() {

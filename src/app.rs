@@ -16,9 +16,10 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 use tonic::transport::{Channel, Endpoint};
 
-use persist::{Bookkeeping, Books, Persisted};
+use persist::{Bookkeeping, Books, Persisted, Shelves};
 
 use crate::{
+    admin::{Admin, TenantParts, stored::Stored},
     backoff::random,
     batch::{BatchSettings, Batcher},
     cache::{Cache, Ttls},
@@ -27,6 +28,7 @@ use crate::{
     feishu::{Feishu, FeishuSettings, SetupError, token::TokenCache},
     grpc::{
         Identity, Limits,
+        admin::Administration,
         health::{self, HealthHandle, HealthService},
         reflection,
     },
@@ -105,6 +107,7 @@ impl InProcess {
 /// What answers, and what is kept of it.
 struct Parts {
     resolver: Arc<Resolver>,
+    admin: Arc<Admin>,
     bookkeeping: Bookkeeping,
 }
 
@@ -120,7 +123,7 @@ pub async fn serve(config: Config, options: ServeOptions) -> Result<(), AppError
     let (health, health_service) = health::new(shutdown.clone());
     let registry = Registry::new();
     let parts = parts(&config, &registry).await?;
-    let services = services(&config, parts.resolver, health_service.clone(), &shutdown)?;
+    let services = services(&config, &parts, health_service.clone(), &shutdown)?;
     let grpc = listen("grpc.listen", config.grpc.listen).await?;
     let probes = match config.grpc.health_listen {
         Some(address) => Some(listen("grpc.health_listen", address).await?),
@@ -173,7 +176,7 @@ pub async fn in_process(config: Config) -> Result<InProcess, AppError> {
     // Nobody can see it: there is no listener.
     let registry = Registry::new();
     let parts = parts(&config, &registry).await?;
-    let services = services(&config, parts.resolver, health_service, &shutdown)?;
+    let services = services(&config, &parts, health_service, &shutdown)?;
     let settings = ServerSettings {
         // There is no other replica to go to, and no way to connect again.
         max_connection_age: Duration::from_hours(365 * 24),
@@ -200,7 +203,7 @@ pub async fn in_process(config: Config) -> Result<InProcess, AppError> {
 
 fn services(
     config: &Config,
-    resolver: Arc<Resolver>,
+    parts: &Parts,
     health: HealthService,
     shutdown: &Shutdown,
 ) -> Result<Services, AppError> {
@@ -209,8 +212,11 @@ fn services(
         max_in_flight_batches: config.grpc.max_in_flight_batches,
     };
     let (v1, v1alpha) = reflection::services().map_err(AppError::Reflection)?;
+    let identity = Identity::server(parts.resolver.clone(), limits, shutdown.clone());
+    let admin = Administration::server(parts.admin.clone(), limits.max_identifiers);
     Ok(Services::default()
-        .with(Identity::server(resolver, limits, shutdown.clone()))
+        .with(identity)
+        .with(admin)
         .with(health_server(health))
         .with(v1)
         .with(v1alpha))
@@ -228,10 +234,12 @@ async fn parts(config: &Config, registry: &Registry) -> Result<Parts, AppError> 
         observe::store(registry, persisted.store());
     }
     let mut books = Vec::new();
+    let mut tiers = BTreeMap::new();
     let tokens = TokenCache::new();
     let cache = Arc::new(cache(config));
     observe::cache(registry, &cache);
     let mut tenants = BTreeMap::new();
+    let mut parts = BTreeMap::new();
     for (number, tenant) in (0..).zip(&config.tenants) {
         let meter = Arc::new(Meter::new(
             config.quota.per_month,
@@ -252,20 +260,43 @@ async fn parts(config: &Config, registry: &Registry) -> Result<Parts, AppError> 
             waited: Waited::new(registry, &tenant.name),
         };
         let tier = persisted.as_ref().map(|persisted| persisted.tier(tenant));
+        if let Some(persisted) = &persisted {
+            tiers.insert(number, persisted.tier(tenant));
+        }
         let quota = Arc::new(persist::quota(&limits(config), tier.as_ref(), &meter).await);
         if let Some(persisted) = &persisted {
-            books.push(Books::new(persisted.tier(tenant), quota.clone(), meter));
+            books.push(Books::new(
+                persisted.tier(tenant),
+                quota.clone(),
+                meter.clone(),
+            ));
         }
-        let batcher = Batcher::new(Arc::new(feishu), quota, settings);
+        let feishu = Arc::new(feishu);
+        let batcher = Batcher::new(feishu.clone(), quota.clone(), settings);
         observe::queue(registry, &tenant.name, batcher.gauge());
         // A tenant's base URL and app do not change while the process lives: one number for all.
         let identifiers = Identifiers::new(registry, &tenant.name);
         let tenant_of_cache = Tenant::new(number, batcher, cache.clone(), tier, identifiers);
         tenants.insert(tenant.name.clone(), tenant_of_cache);
+        let parts_of_tenant = TenantParts {
+            base_url: tenant.base_url.clone(),
+            app_id: tenant.app_id.clone(),
+            feishu,
+            quota,
+            meter,
+        };
+        parts.insert(tenant.name.clone(), parts_of_tenant);
     }
     let default = config.default_tenant().map(|tenant| tenant.name.clone());
+    let resolver = Arc::new(Resolver::new(tenants, default));
+    let stored = persisted.as_ref().map(|persisted| {
+        let shelves = Shelves::new(persisted, tiers);
+        Arc::new(shelves) as Arc<dyn Stored>
+    });
+    let admin = Admin::new(resolver.clone(), cache, stored, parts);
     Ok(Parts {
-        resolver: Arc::new(Resolver::new(tenants, default)),
+        resolver,
+        admin: Arc::new(admin),
         bookkeeping: Bookkeeping::start(books, persisted.as_ref()).await,
     })
 }

@@ -13,6 +13,7 @@ mod key;
 mod lanes;
 mod settle;
 mod standing;
+mod status;
 mod waiting;
 mod worker;
 
@@ -35,11 +36,13 @@ use crate::{
 use admission::Rooms;
 use key::Key;
 use standing::Published;
+use status::Notes;
 use waiting::{Visit, Waiting};
 
 pub use admission::{Places, WhenFull};
 pub use interest::{Class, Interest, Stake, Wish};
 pub use standing::Standing;
+pub use status::{BreakerState, LastError, QueueStatus};
 
 /// The way to one tenant's directory. Ends its calls when it is dropped.
 pub struct Batcher {
@@ -70,6 +73,7 @@ struct Shared {
     permits: Arc<dyn Permits>,
     random: Random,
     standing: Arc<Published>,
+    notes: Notes,
     waited: Waited,
     // A std mutex: it is never held across an await.
     waiting: Mutex<Waiting>,
@@ -143,6 +147,7 @@ impl Batcher {
             permits,
             random: settings.random,
             standing,
+            notes: Notes::default(),
             waited: settings.waited,
             waiting: Mutex::new(waiting),
         });

@@ -208,16 +208,20 @@ impl Cache {
     }
 
     /// Takes over what an earlier run of the program knew, as far as nothing newer is known here. Its
-    /// age counts by the wall clock, the only one that the two have in common.
-    pub fn restore(&self, key: CacheKey<'_>, bytes: &[u8], now: Instant, wall: SystemTime) {
+    /// age counts by the wall clock, the only one that the two have in common. `read_at` is when it
+    /// began to be read: if there has been a flush since, it may be of what was flushed.
+    pub fn restore(&self, key: CacheKey<'_>, bytes: &[u8], read_at: Instant, wall: SystemTime) {
         let Some((&packed::VERSION, bytes)) = bytes.split_first() else {
             return;
         };
         let stored = Packed(bytes.into());
         let latest = answer::since_1970(wall + CLOCK_SKEW);
-        let now_ns = self.epoch.nanos(now);
+        let now = self.epoch.nanos(read_at);
         let wall = answer::since_1970(wall);
         self.change(key, |answers| {
+            if now <= self.flushed_at.load(Ordering::Relaxed) {
+                return None;
+            }
             let mut packer = Packer::default();
             answers.pieces().for_each(|piece| packer.piece(piece));
             let new = stored.pieces().filter(|piece| {
@@ -226,14 +230,30 @@ impl Cache {
             });
             for mut piece in new {
                 let age = i64::try_from(wall.saturating_sub(piece.times.asked_at));
-                piece.times.departed = now_ns.saturating_sub(age.unwrap_or(i64::MAX));
-                if piece.times.departed >= self.flushed_at.load(Ordering::Relaxed) {
-                    packer.piece(piece);
-                }
+                piece.times.departed = now.saturating_sub(age.unwrap_or(i64::MAX));
+                packer.piece(piece);
             }
             let both = packer.finish();
             (both.0.len() > answers.0.len()).then_some(both)
         });
+    }
+
+    /// When somebody last flushed: calls that had left before then are not worth waiting for. None if
+    /// nobody has.
+    pub fn flushed_at(&self) -> Option<Instant> {
+        let nanos = self.flushed_at.load(Ordering::Relaxed);
+        let since = Duration::from_nanos(u64::try_from(nanos).ok()?);
+        Some(self.epoch.0 + since)
+    }
+
+    /// How many entries there may be.
+    pub fn capacity(&self) -> u64 {
+        self.entries.capacity()
+    }
+
+    /// How long answers live.
+    pub fn ttls(&self) -> Ttls {
+        self.ttls
     }
 
     /// How many entries there are.
@@ -266,7 +286,11 @@ impl Cache {
         true
     }
 
-    /// From now on no answer is kept to a call that has left already.
+    /// Keeps no answer to a call that left before this: somebody is about to flush.
+    pub fn refuse_answers_to_calls_before(&self, now: Instant) {
+        drop(self.begin_flush(now));
+    }
+
     fn begin_flush(&self, now: Instant) -> MutexGuard<'_, ()> {
         let lock = self.lock();
         let now = self.epoch.nanos(now);

@@ -1,7 +1,52 @@
-//! Who asks, for the queue's fairness. `server` says it of every request, in its extensions. Knows
-//! nobody.
+//! Who asks: for the queue's fairness, and for what is not for everybody. `server` says it of every
+//! request, in its extensions. Knows nobody.
+
+use std::net::IpAddr;
 
 /// Whom fairness counts as one: a connection, by its number, until callers are configured. The
 /// default is for requests that came by none, as in tests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CallerId(pub u64);
+
+/// Where a request came from. The default is the most careful one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// From this machine, or from inside this process.
+    pub is_loopback: bool,
+}
+
+impl Origin {
+    /// Of a request from this address; none for a caller inside this process.
+    pub fn of(address: Option<IpAddr>) -> Self {
+        // A socket that takes both families sees 127.0.0.1 as ::ffff:127.0.0.1.
+        let is_loopback = address.is_none_or(|ip| ip.to_canonical().is_loopback());
+        Self { is_loopback }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn this_machine_is_known_by_any_of_its_loopback_addresses() {
+        let is_loopback = |ip: &str| Origin::of(Some(ip.parse().unwrap())).is_loopback;
+        for ip in ["127.0.0.1", "127.8.9.10", "::1", "::ffff:127.0.0.1"] {
+            assert!(is_loopback(ip), "{ip}");
+        }
+        for ip in [
+            "192.0.2.2",
+            "0.0.0.0",
+            "::",
+            "fd00::2",
+            "::ffff:192.0.2.2",
+            "::7f00:1",
+        ] {
+            assert!(!is_loopback(ip), "{ip}");
+        }
+        assert!(Origin::of(None).is_loopback);
+        assert!(!Origin::default().is_loopback);
+    }
+}

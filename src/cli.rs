@@ -1,8 +1,11 @@
 //! The command line: one file a command. Knows arguments and exit codes; the work is done by `app`,
 //! by the public API's client and by `sandbox`. Called by `main` alone.
 
+mod cache;
 mod check_config;
+mod client;
 mod completions;
+mod json;
 mod resolve;
 mod sandbox;
 mod serve;
@@ -70,6 +73,7 @@ enum Command {
     Serve(serve::ServeArgs),
     Resolve(Box<resolve::ResolveArgs>),
     Sandbox(sandbox::SandboxArgs),
+    Cache(cache::CacheArgs),
     CheckConfig(check_config::CheckConfigArgs),
     Completions(completions::CompletionsArgs),
 }
@@ -117,6 +121,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Serve(args) => block_on(serve::run(args, line.log.log_format)),
         Command::Resolve(args) => block_on(resolve::run(*args)),
         Command::Sandbox(args) => block_on(sandbox::run(args)),
+        Command::Cache(args) => block_on(cache::run(args)),
         Command::CheckConfig(args) => check_config::run(args),
         Command::Completions(args) => completions::run(&args, &mut CommandLine::command()),
     };

@@ -23,7 +23,7 @@ use crate::{
 };
 
 use error::Context;
-use token::{CredentialKey, FetchedToken, TokenCache, TokenSource, Tokens};
+use token::{CredentialKey, FetchedToken, TokenCache, TokenSource, TokenStatus, Tokens};
 
 /// How to reach one tenant's Feishu.
 #[derive(Clone)]
@@ -87,6 +87,11 @@ impl Feishu {
         });
         let tokens = TokenCache::tokens(cache, key, api.clone()).counted_by(metrics);
         Ok(Self { api, tokens })
+    }
+
+    /// How the tenant's tokens are.
+    pub fn token_status(&self, now: Instant) -> TokenStatus {
+        self.tokens.status(now)
     }
 
     async fn ask(&self, batch: &LookupBatch) -> Result<LookupAnswer, DirectoryError> {

@@ -1,6 +1,7 @@
 //! The API: generated services in, the resolver's words out. No generated type goes further down,
 //! and no status code comes from further down.
 
+pub mod admin;
 mod convert;
 pub mod health;
 pub mod reflection;
@@ -83,7 +84,7 @@ impl Identity {
         limits: Limits,
         shutdown: Shutdown,
     ) -> IdentityServiceServer<Self> {
-        let longest = (limits.max_identifiers * REQUEST_BYTES_AN_IDENTIFIER).max(MIN_REQUEST_BYTES);
+        let longest = longest_request(limits.max_identifiers);
         IdentityServiceServer::new(Self::new(resolver, limits, shutdown))
             .accept_compressed(CompressionEncoding::Gzip)
             .accept_compressed(CompressionEncoding::Zstd)
@@ -242,6 +243,11 @@ impl IdentityService for Identity {
         let answers = stream::answers(self.clone(), request.into_inner(), caller, deadline);
         Ok(Response::new(Box::pin(answers)))
     }
+}
+
+/// The longest message that a request with so many identifiers needs, in bytes.
+fn longest_request(max_identifiers: usize) -> usize {
+    (max_identifiers * REQUEST_BYTES_AN_IDENTIFIER).max(MIN_REQUEST_BYTES)
 }
 
 fn count(tally: &mut Tally<'_>, answered: &Answered) {

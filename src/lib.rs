@@ -6,10 +6,11 @@
 //! which is a [`directory`], makes the call with a token that [`coalesce`] lets it fetch once for
 //! all.
 //!
-//! Around it: [`app`] puts the parts together from the [`config`]; [`cli`] has the commands;
+//! Around it: [`admin`] looks after it; [`app`] puts the parts together from the [`config`]; [`cli`] has the commands;
 //! [`sandbox`] is a simulated Feishu that knows nothing of the rest; [`shutdown`] is how it all
 //! ends. ARCHITECTURE.md says why, and who may import whom.
 
+pub mod admin;
 pub mod app;
 pub mod backoff;
 pub mod batch;

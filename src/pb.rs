@@ -52,5 +52,8 @@ mod redacted {
         pb::ResolveUserIdsStreamRequest => "ResolveUserIdsStreamRequest",
         pb::ResolveUserIdsStreamResponse => "ResolveUserIdsStreamResponse",
         pb::resolve_user_ids_stream_response::Result => "Result",
+        pb::FlushCacheRequest => "FlushCacheRequest",
+        pb::flush_cache_request::Target => "Target",
+        pb::IdentifierList => "IdentifierList",
     }
 }

@@ -13,6 +13,7 @@ mod recall;
 mod resolution;
 mod tenant;
 mod tier;
+mod upkeep;
 mod waits;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -145,7 +146,11 @@ impl Resolver {
         }
     }
 
-    fn tenant(&self, name: &str) -> Result<&Tenant, Failure> {
+    /// The tenant of that name, or the default one for an empty name.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn tenant(&self, name: &str) -> Result<&Arc<Tenant>, Failure> {
         let name = self.name_of(name);
         if name.is_empty() {
             return Err(Failure::new(
@@ -153,15 +158,7 @@ impl Resolver {
                 "several tenants are configured and none is the default: set tenant",
             ));
         }
-        self.tenants
-            .get(name)
-            .map(|tenant| &**tenant)
-            .ok_or_else(|| {
-                Failure::new(
-                    Reason::TenantNotFound,
-                    "no tenant of this name is configured",
-                )
-            })
+        self.tenants.get(name).ok_or_else(Failure::no_such_tenant)
     }
 }
 

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::directory::{Advice, DirectoryError, SharedFailure};
 
-use super::standing::Published;
+use super::{standing::Published, status::BreakerState};
 
 /// Failures in a row after which nobody asks any more.
 const FAILURES: u32 = 5;
@@ -95,6 +95,17 @@ impl Breaker {
             State::Closed { .. } => standing.asking(),
             State::Open(open) => standing.resting(Some(open.probe_at), &open.error),
             State::Probing(open) => standing.resting(None, &open.error),
+        }
+    }
+
+    /// The same for people.
+    pub(super) fn state(&self) -> BreakerState {
+        match &self.state {
+            State::Closed { .. } => BreakerState::Closed,
+            State::Open(open) => BreakerState::Open {
+                probe_at: open.probe_at,
+            },
+            State::Probing(_) => BreakerState::Probing,
         }
     }
 
@@ -210,7 +221,12 @@ mod tests {
             !breaker.failed(now, &error),
             "calls in flight change nothing"
         );
+        let probe_at = now + TRANSIENT;
+        assert_eq!(breaker.state(), BreakerState::Open { probe_at });
+        breaker.departed();
+        assert_eq!(breaker.state(), BreakerState::Probing);
         breaker.succeeded();
+        assert_eq!(breaker.state(), BreakerState::Closed);
         assert!(breaker.may_depart(now));
     }
 

@@ -44,6 +44,7 @@ impl Shared {
             // It never left.
             Err(_) => return,
         };
+        self.notes.failed(error);
         if matches!(error.kind.advice(), Advice::Retry | Advice::Split) {
             // It may be the witness who spoils every call that it rides in.
             self.lock().note_witness(&cargo.batch, None);

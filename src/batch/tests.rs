@@ -10,7 +10,7 @@ use super::*;
 use crate::{
     caller::CallerId,
     clock,
-    directory::{DirectoryErrorKind as Kind, LookupBatch},
+    directory::{DirectoryErrorKind as Kind, LookupBatch, SharedFailure},
     identity::{Email, Mobile, UserIdType},
     quota::{Limit, Quota},
 };
@@ -664,4 +664,65 @@ async fn many_refused_keys_are_found_one_by_one_where_somebody_known_is_taken() 
         assert!(refused || result.is_ok());
     }
     assert!(echo.calls().len() <= 50, "{}", echo.calls().len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_status_tells_what_waits_what_is_out_and_what_went_wrong_last() {
+    let (echo, batcher) = batcher(Echo {
+        poison: vec![emails(3)[2].clone()],
+        latency: Duration::from_millis(100),
+        ..Echo::default()
+    });
+    let status = batcher.status();
+    assert_eq!((status.waiting, status.in_flight), (0, 0));
+    assert_eq!(status.breaker, BreakerState::Closed);
+    let (_, status) = tokio::join!(run(&batcher, emails(3), 10), async {
+        sleep(Duration::from_millis(50)).await;
+        batcher.status()
+    });
+    assert_eq!((status.waiting, status.in_flight), (0, 1));
+    let status = batcher.status();
+    assert_eq!(status.in_flight, 0);
+    assert!(
+        status.last_error.is_none(),
+        "one is refused, which is no trouble"
+    );
+    let kinds = vec![Kind::Unavailable; 4];
+    *echo.failures.lock().unwrap() = kinds;
+    run(&batcher, emails(1), 10).await;
+    let last = batcher.status().last_error.unwrap();
+    assert_eq!(last.error.kind, Kind::Unavailable);
+    run(&batcher, emails(1), 10)
+        .await
+        .into_values()
+        .next()
+        .unwrap()
+        .unwrap();
+    let status = batcher.status();
+    assert_eq!(status.last_error.unwrap().at, last.at, "it stays");
+    *echo.failures.lock().unwrap() = vec![Kind::MonthlyQuotaSpent];
+    run(&batcher, emails(1), 10).await;
+    let probe_at = Instant::now() + Duration::from_hours(1);
+    let status = batcher.status();
+    assert_eq!(status.breaker, BreakerState::Open { probe_at });
+    assert_eq!(
+        status.last_error.unwrap().error.kind,
+        Kind::MonthlyQuotaSpent
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_many_calls_hear_of_has_one_time_in_the_status() {
+    let (_, batcher) = batcher(Echo::default());
+    let now = Instant::now();
+    let heard = |until| {
+        let mut error = failure(Kind::Unavailable);
+        error.shared = Some(Box::new(SharedFailure { at: now, until }));
+        batcher.shared.notes.failed(&Arc::new(error));
+        batcher.status().last_error.unwrap().at
+    };
+    let first = heard(now);
+    std::thread::sleep(Duration::from_millis(2));
+    assert_eq!(heard(now), first);
+    assert!(heard(now + Duration::from_secs(1)) > first);
 }

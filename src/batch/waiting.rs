@@ -25,6 +25,7 @@ use super::{
     key::{Key, Part},
     lanes::{KeyId, Lanes},
     standing::Published,
+    status::BreakerState,
 };
 
 /// How long the first key of a call waits for others, so that a burst shares a call. The timer counts
@@ -237,6 +238,11 @@ impl Waiting {
         let before = |part: &&Part| class != Class::Interactive || part.cargo.is_interactive();
         let parts = self.parts.iter().filter(before).count();
         parts + self.scopes.iter().flat_map(ahead).sum::<usize>()
+    }
+
+    /// Whether the directory is asked, for people.
+    pub(super) fn breaker(&self) -> BreakerState {
+        self.breaker.state()
     }
 
     /// How many keys wait.

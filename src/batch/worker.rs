@@ -86,11 +86,13 @@ async fn call(
         Departure::Packed(cargo) => &cargo.batch,
         Departure::Part(part) => &part.cargo.batch,
     };
+    let under_way = shared.notes.departs();
     let looked = AssertUnwindSafe(shared.directory.lookup(batch));
     let result = match looked.catch_unwind().await {
         Ok(result) => result,
         Err(_panic) => Err(crashed()),
     };
+    drop(under_way);
     let retry_after = match &result {
         Err(error) => match error.kind {
             Kind::Throttled { retry_after } => Some(retry_after),

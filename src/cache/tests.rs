@@ -258,6 +258,12 @@ fn what_was_flushed_does_not_come_back_with_a_call_that_had_left() {
     assert_eq!(cache.forget_all(Some(1), false, start), 0);
     assert_eq!(cache.forget_all(Some(0), false, start + second), 2);
     assert_eq!((cache.len(), cache.len_of(0)), (0, 0));
+    let floor = cache.flushed_at().unwrap();
+    assert!(
+        floor > start,
+        "calls that had left before are not waited for"
+    );
+    assert_eq!(self::cache().flushed_at(), None);
 }
 
 #[test]

@@ -4,6 +4,9 @@ use std::io::{self, Write as _};
 
 use super::Failure;
 
+/// Longest text in a cell, in characters; IDs have at most 64.
+const MAX_CELL: usize = 120;
+
 /// A line on standard error: what is not the result.
 pub(super) fn say(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
@@ -33,6 +36,27 @@ fn is_broken_pipe(error: &io::Error) -> bool {
         || wrapped.is_some_and(|error: &csv::Error| {
             matches!(error.kind(), csv::ErrorKind::Io(io) if io.kind() == io::ErrorKind::BrokenPipe)
         })
+}
+
+/// The same as [`clean`], and no longer than a cell.
+pub(super) fn harmless(text: &str) -> String {
+    match text.char_indices().nth(MAX_CELL) {
+        None => clean(text),
+        Some((end, _)) => clean(text.get(..end).unwrap_or_default()) + "…",
+    }
+}
+
+/// A text that cannot move the cursor, colour the terminal or turn the reading direction.
+pub(super) fn clean(text: &str) -> String {
+    let harmless = |c: char| {
+        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if c.is_control() || turns {
+            '\u{fffd}'
+        } else {
+            c
+        }
+    };
+    text.chars().map(harmless).collect()
 }
 
 /// An error with its causes, outermost first: each level says only its own part.

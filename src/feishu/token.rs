@@ -5,6 +5,8 @@
 //! lives at most 2 h; while it has 30 min or more left, asking gives the same token again; below
 //! that a new one, and both are valid to their own end.
 
+mod status;
+
 use std::{
     collections::HashMap,
     fmt,
@@ -25,6 +27,8 @@ use crate::{
 };
 
 use super::error::counted_as;
+
+pub use status::{Credential, TokenLife, TokenStatus};
 
 /// Asking earlier than this before the end gives the same token again.
 const RENEWABLE: Duration = Duration::from_mins(30);
@@ -148,6 +152,7 @@ struct Slot {
 #[derive(Default)]
 struct State {
     current: Option<Arc<Token>>,
+    credential: Credential,
     /// The last one that Feishu rejected: getting it again right away must not loop.
     rejected: Option<Arc<Token>>,
     /// Rejections since a token last worked.
@@ -281,7 +286,10 @@ impl State {
     fn fail(&mut self, mut error: DirectoryError, random: f64) -> DirectoryError {
         self.failures = self.failures.saturating_add(1);
         let pause = match error.kind {
-            Kind::BadCredentials => REFUSED_CREDENTIALS,
+            Kind::BadCredentials => {
+                self.credential = Credential::Refused;
+                REFUSED_CREDENTIALS
+            }
             _ => FAILURE.pause(self.failures, random),
         };
         let at = Instant::now();
@@ -319,6 +327,7 @@ async fn load(
             return Err(state.fail(error, random()));
         }
     };
+    state.credential = Credential::Accepted;
     let is_rejected = |old: &Arc<Token>| old.expose() == fetched.value.expose_secret();
     if state.rejected.as_ref().is_some_and(is_rejected) {
         // Once. After the pause it gets another chance: the rejection may have been a fluke, and

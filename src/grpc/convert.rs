@@ -127,6 +127,8 @@ pub(super) fn reason(reason: Reason) -> pb::ErrorReason {
         Reason::UpstreamInvalidResponse => pb::ErrorReason::UpstreamInvalidResponse,
         Reason::DeadlineExceeded => pb::ErrorReason::DeadlineExceeded,
         Reason::ShuttingDown => pb::ErrorReason::ShuttingDown,
+        Reason::PermissionDenied => pb::ErrorReason::PermissionDenied,
+        Reason::StoreUnavailable => pb::ErrorReason::StoreUnavailable,
     }
 }
 
@@ -206,6 +208,6 @@ fn status(status: PersonStatus) -> pb::UserStatus {
     }
 }
 
-fn timestamp(time: SystemTime) -> prost_types::Timestamp {
+pub(super) fn timestamp(time: SystemTime) -> prost_types::Timestamp {
     time.into()
 }

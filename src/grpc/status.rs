@@ -87,6 +87,7 @@ fn code(reason: Reason) -> Code {
             Code::InvalidArgument
         }
         Reason::TenantNotFound => Code::NotFound,
+        Reason::PermissionDenied => Code::PermissionDenied,
         Reason::RefusedByFeishu
         | Reason::IdKindNotGranted
         | Reason::ScopeMissing
@@ -95,9 +96,10 @@ fn code(reason: Reason) -> Code {
         Reason::QuotaExhausted | Reason::MonthlyQuotaExhausted | Reason::Overloaded => {
             Code::ResourceExhausted
         }
-        Reason::UpstreamUnavailable | Reason::UpstreamInvalidResponse | Reason::ShuttingDown => {
-            Code::Unavailable
-        }
+        Reason::UpstreamUnavailable
+        | Reason::UpstreamInvalidResponse
+        | Reason::ShuttingDown
+        | Reason::StoreUnavailable => Code::Unavailable,
         Reason::DeadlineExceeded => Code::DeadlineExceeded,
     }
 }

@@ -2,6 +2,7 @@
 //! of Feishu's endpoints count here, the token's too. Knows no call; `feishu` asks before each.
 
 use std::{
+    fmt,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -29,6 +30,12 @@ pub struct Month {
     pub year: i16,
     /// 1 to 12.
     pub month: i8,
+}
+
+impl fmt::Display for Month {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04}-{:02}", self.year, self.month)
+    }
 }
 
 struct Counted {
@@ -234,7 +241,7 @@ mod tests {
     #[test]
     fn a_month_ends_at_midnight_in_its_time_zone() {
         let meter = meter(Some(2), "2026-11-30T15:59:58Z");
-        assert_eq!(meter.usage().month.month, 11);
+        assert_eq!(meter.usage().month.to_string(), "2026-11");
         assert!(meter.count().is_ok() && meter.count().is_ok());
         let spent = meter.count().unwrap_err();
         assert_eq!(spent.until_next, Duration::from_secs(2));

@@ -30,6 +30,8 @@ pub enum Reason {
     UpstreamInvalidResponse,
     DeadlineExceeded,
     ShuttingDown,
+    PermissionDenied,
+    StoreUnavailable,
 }
 
 /// One reason with what is known about it.
@@ -106,13 +108,29 @@ impl Failure {
             | Reason::RefusedByFeishu
             | Reason::IdKindNotGranted
             | Reason::ScopeMissing
-            | Reason::AppUnavailable => false,
+            | Reason::AppUnavailable
+            | Reason::PermissionDenied
+            | Reason::StoreUnavailable => false,
         }
     }
 
     /// The deadline passed first.
     pub(super) fn late() -> Self {
         (&LookupError::DeadlineExceeded).into()
+    }
+
+    /// No tenant has the name that was given.
+    pub(crate) fn no_such_tenant() -> Self {
+        let message = "no tenant of this name is configured";
+        Self::new(Reason::TenantNotFound, message)
+    }
+
+    /// The store could not do what was asked, in the words of the store; memory is another matter.
+    pub fn store_unavailable(why: &dyn std::fmt::Display) -> Self {
+        let message = format!(
+            "memory has forgotten, the store perhaps not, and what it has kept would come back: {why}"
+        );
+        Self::new(Reason::StoreUnavailable, message).retry(RETRY_SOON)
     }
 
     /// The person is there, but this kind of ID is not given.
@@ -209,6 +227,12 @@ impl From<&Refusal> for Failure {
             feishu_log_id: refusal.log_id.clone(),
             ..Self::new(Reason::RefusedByFeishu, "Feishu refuses this identifier")
         }
+    }
+}
+
+impl From<&DirectoryError> for Failure {
+    fn from(error: &DirectoryError) -> Self {
+        from_directory(error)
     }
 }
 

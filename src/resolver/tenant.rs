@@ -39,9 +39,9 @@ pub struct Tenant {
 /// What a flight needs of its tenant.
 pub(super) struct Core {
     /// The directory's number in the cache's keys.
-    number: u32,
+    pub(super) number: u32,
     pub(super) batcher: Batcher,
-    cache: Arc<Cache>,
+    pub(super) cache: Arc<Cache>,
     /// What outlives the process, if anything does.
     tier: Option<Tier>,
 }
@@ -303,11 +303,11 @@ impl Core {
             return stored;
         }
         let who = strangers.iter().map(|(_, who)| *who);
+        let (read_at, wall) = (Instant::now(), clock::wall_now());
         let found = tier.fetch(ask.include_resigned, who).await;
-        let (now, wall) = (Instant::now(), clock::wall_now());
         for ((person, who), bytes) in strangers.into_iter().zip(found) {
             if let Some(bytes) = bytes {
-                self.cache.restore(key(who), &bytes, now, wall);
+                self.cache.restore(key(who), &bytes, read_at, wall);
                 stored.insert(person);
             }
         }

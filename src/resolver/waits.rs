@@ -43,7 +43,8 @@ pub(super) struct Lacking {
 impl Tenant {
     /// Joins the flight of this key, if there is one that is good enough.
     pub(super) fn join(&self, person: usize, key: FlightKey, ask: &Ask) -> Result<Wait, Lacking> {
-        let enter = |interest: &Arc<Interest>| interest.join(ask.wish, ask.not_before);
+        let not_before = self.not_before(ask);
+        let enter = |interest: &Arc<Interest>| interest.join(ask.wish, not_before);
         match self.flights.join_if(&key, enter) {
             Some((stake, landing)) => Ok(Wait {
                 person,
@@ -70,9 +71,10 @@ impl Tenant {
         place: Option<Places>,
     ) -> Wait {
         let mut source = Source::Coalesced;
+        let not_before = self.not_before(ask);
         let (stake, landing) = self.flights.join_or_replace(
             key.clone(),
-            |interest| interest.join(ask.wish, ask.not_before),
+            |interest| interest.join(ask.wish, not_before),
             || {
                 source = Source::Upstream;
                 let (interest, stake) = Interest::new(ask.wish);
@@ -114,11 +116,12 @@ impl Tenant {
         stale: Box<Verdict>,
     ) -> Result<Wait, Lacking> {
         let now = Instant::now();
+        let not_before = self.not_before(ask);
         let wish = ask.impatient().wish;
         let flight = self.lasting(
             &key,
             Wish::refresh(now, now + BEHIND),
-            |interest| interest.join(wish, ask.not_before).map(Some),
+            |interest| interest.join(wish, not_before).map(Some),
             |interest| interest.join(wish, None),
         );
         let fallback = Some(stale);

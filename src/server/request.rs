@@ -16,7 +16,10 @@ use super::{
     services::Answer,
     timeout::{self, TimedBody},
 };
-use crate::{caller::CallerId, deadline::Deadline};
+use crate::{
+    caller::{CallerId, Origin},
+    deadline::Deadline,
+};
 
 /// The header in which callers send an id of their own.
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -104,6 +107,8 @@ impl Shared {
         let extensions = request.extensions_mut();
         extensions.insert(peer);
         extensions.insert(CallerId(peer.connection));
+        let ip = peer.address.map(|address| address.ip());
+        extensions.insert(Origin::of(ip));
         if let Some(deadline) = deadline {
             extensions.insert(deadline);
         }

@@ -1,5 +1,6 @@
 //! The command line, by running the built binary.
 
+mod cache;
 mod commands;
 mod fake;
 mod resolving;

@@ -18,7 +18,14 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "grpc",
         &[
-            "resolver", "identity", "pb", "deadline", "shutdown", "batch", "caller", "metrics",
+            "resolver", "admin", "identity", "pb", "deadline", "shutdown", "batch", "caller",
+            "metrics",
+        ],
+    ),
+    (
+        "admin",
+        &[
+            "resolver", "cache", "batch", "feishu", "quota", "identity", "clock",
         ],
     ),
     (
@@ -46,6 +53,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "backoff",
             "identity",
             "caller",
+            "clock",
             "metrics",
         ],
     ),

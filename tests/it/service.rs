@@ -1,6 +1,7 @@
 //! The whole way, from a gRPC client to the simulated Feishu over HTTP: what callers see of what
 //! Feishu does.
 
+mod admin;
 mod cache;
 mod harness;
 mod month;

@@ -7,10 +7,10 @@ mod session;
 use std::{collections::BTreeMap, time::Duration};
 
 use tokio::sync::mpsc;
-use tonic::{Code, Status, transport::Channel};
+use tonic::{Code, transport::Channel};
 
 use crate::{
-    cli::Failure,
+    cli::{Failure, client::failure_of},
     pb::identity::{self as pb, identity_service_client::IdentityServiceClient},
 };
 
@@ -103,24 +103,5 @@ impl<W> Bulk<W> {
     fn answered(&self) -> u64 {
         let open = self.pending.values().filter(|p| p.answer.is_none()).count();
         self.next_id - u64::try_from(open).unwrap_or(0)
-    }
-}
-
-/// What a stream's failure means for the command.
-fn failure_of(status: &Status) -> Failure {
-    let message = match std::error::Error::source(status) {
-        Some(source) => super::connect::root_cause(source),
-        None => status.message().to_owned(),
-    };
-    match status.code() {
-        Code::InvalidArgument
-        | Code::NotFound
-        | Code::PermissionDenied
-        | Code::Unauthenticated
-        | Code::FailedPrecondition => Failure::Usage(format!("the server refuses: {message}")),
-        Code::Unavailable => Failure::Unreachable(format!("the server has gone: {message}")),
-        code => Failure::Unreachable(format!(
-            "the server answers {code:?}: {message}; is it a feishu-id server of this version?"
-        )),
     }
 }

@@ -12,7 +12,10 @@ use std::{
 
 use csv::ByteRecord;
 
-use crate::pb::identity::{Identifier, identifier::Kind};
+use crate::{
+    cli::client::identifier,
+    pb::identity::{Identifier, identifier::Kind},
+};
 
 /// Longest line, and longest row of a CSV, in bytes. An e-mail address has at most 254; this leaves
 /// room for wide tables and still stops at a file that is no text.
@@ -137,17 +140,6 @@ impl Iterator for Input {
             Self::Table(table) => table.next(),
         }
     }
-}
-
-/// An e-mail address if it has an @, else a mobile number.
-fn identifier(text: &str) -> Identifier {
-    let text = text.trim();
-    let kind = if text.contains('@') {
-        Kind::Email(text.to_owned())
-    } else {
-        Kind::Mobile(text.to_owned())
-    };
-    Identifier { kind: Some(kind) }
 }
 
 /// Appends the next line with its end; false at the end of the input.

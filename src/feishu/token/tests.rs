@@ -244,3 +244,39 @@ async fn a_dead_token_that_always_comes_back_is_not_hammered() {
     }
     assert!(source.fetches() < 25, "{} in a minute", source.fetches());
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_status_tells_of_the_credential_and_of_the_tokens_life() {
+    let source = Source::new();
+    let tokens = source.tokens();
+    let status = || tokens.status(Instant::now());
+    assert_eq!(
+        (status().credential, status().token),
+        (Credential::Unknown, None)
+    );
+    source.answers(|_| Err(Kind::Unavailable));
+    tokens.get().await.unwrap_err();
+    assert_eq!(
+        status().credential,
+        Credential::Unknown,
+        "it was not reached"
+    );
+    sleep(MINUTE).await;
+    source.answers(|_| Err(Kind::BadCredentials));
+    tokens.get().await.unwrap_err();
+    assert_eq!(
+        (status().credential, status().token),
+        (Credential::Refused, None)
+    );
+    sleep(MINUTE).await;
+    source.answers(|n| Ok((format!("t-{n}"), 120 * MINUTE)));
+    tokens.get().await.unwrap();
+    advance(10 * MINUTE).await;
+    let life = status().token.unwrap();
+    assert_eq!(status().credential, Credential::Accepted);
+    assert_eq!(life.age + life.expires_in, 120 * MINUTE);
+    assert!((10 * MINUTE..11 * MINUTE).contains(&life.age), "{life:?}");
+    advance(111 * MINUTE).await;
+    assert_eq!(status().token, None, "it has expired");
+    assert_eq!(status().credential, Credential::Accepted);
+}

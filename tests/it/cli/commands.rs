@@ -4,7 +4,14 @@ use std::process::Stdio;
 
 use super::{TempFile, ended, feishu_id, run};
 
-const COMMANDS: [&str; 5] = ["serve", "resolve", "sandbox", "check-config", "completions"];
+const COMMANDS: [&str; 6] = [
+    "serve",
+    "resolve",
+    "sandbox",
+    "cache",
+    "check-config",
+    "completions",
+];
 
 #[test]
 fn every_command_has_help_with_an_example() {
@@ -18,6 +25,11 @@ fn every_command_has_help_with_an_example() {
         );
         assert!(help.stdout.contains("--log-format"), "{command}");
         assert!(help.stderr.is_empty(), "{command}");
+    }
+    for command in ["flush", "stats"] {
+        let help = run(&["cache", command, "--help"]);
+        let example = format!("feishu-id cache {command}");
+        assert!(help.stdout.contains(&example), "{command}");
     }
     let help = run(&["--help"]);
     for command in COMMANDS {
@@ -50,6 +62,10 @@ fn usage_errors_exit_with_2_and_leave_standard_output_empty() {
         &["sandbox", "--listen", "nowhere"],
         &["completions", "cmd.com"],
         &["check-config", "--log-level", "loud"],
+        &["cache"],
+        &["cache", "flush"],
+        &["cache", "flush", "--server", "https://x", "a@b.c"],
+        &["cache", "stats", "--format", "csv"],
     ] {
         let told = run(args);
         assert_eq!(told.code, Some(2), "{args:?}: {}", told.stderr);
@@ -167,6 +183,7 @@ fn completions_name_the_commands() {
         let script = run(&["completions", shell]);
         assert_eq!(script.code, Some(0));
         assert!(script.stdout.contains("check-config"), "{shell}");
+        assert!(script.stdout.contains("negative"), "{shell}");
     }
 }
 

@@ -6,8 +6,9 @@ use feishu_id::{
     app::{self, InProcess},
     config::{Config, TenantConfig},
     pb::identity::{
-        Identifier, Outcome, Resolution, ResolveUserIdsRequest, identifier::Kind,
-        identity_service_client::IdentityServiceClient,
+        GetStatusRequest, GetStatusResponse, Identifier, Outcome, Resolution,
+        ResolveUserIdsRequest, TenantStatus, admin_service_client::AdminServiceClient,
+        identifier::Kind, identity_service_client::IdentityServiceClient,
     },
     sandbox::{Sandbox, SandboxSettings},
 };
@@ -78,6 +79,22 @@ impl Service {
 
     pub fn client(&self) -> IdentityServiceClient<Channel> {
         IdentityServiceClient::new(self.inside.as_ref().unwrap().channel.clone())
+    }
+
+    pub fn admin(&self) -> AdminServiceClient<Channel> {
+        AdminServiceClient::new(self.inside.as_ref().unwrap().channel.clone())
+    }
+
+    /// How the service is.
+    pub async fn status(&self) -> GetStatusResponse {
+        let request = GetStatusRequest::default();
+        self.admin().get_status(request).await.unwrap().into_inner()
+    }
+
+    /// How its default tenant is.
+    pub async fn default_tenant(&self) -> TenantStatus {
+        let mut tenants = self.status().await.tenants.into_iter();
+        tenants.find(|tenant| tenant.is_default).unwrap()
     }
 
     /// One unary call, with time enough.

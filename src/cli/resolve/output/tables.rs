@@ -4,12 +4,12 @@ use std::io::{self, Write};
 
 use comfy_table::{Table, presets};
 
-use crate::pb::identity::{Identifier, Outcome, Resolution, User, identifier};
+use crate::{
+    cli::terminal::harmless,
+    pb::identity::{Identifier, Outcome, Resolution, User, identifier},
+};
 
 use super::{Kind, outcome_name};
-
-/// Longest text in a cell, in characters; IDs have at most 64.
-const MAX_CELL: usize = 120;
 
 pub(in super::super) struct Tables<W> {
     writer: W,
@@ -105,20 +105,4 @@ fn note(answer: &Resolution) -> String {
         notes.push("stale".to_owned());
     }
     notes.join("; ")
-}
-
-/// A text that cannot move the cursor, colour the terminal or turn the reading direction.
-fn harmless(text: &str) -> String {
-    let mut cell: String = text
-        .chars()
-        .take(MAX_CELL)
-        .map(|c| {
-            let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-            if c.is_control() || turns { '\u{fffd}' } else { c }
-        })
-        .collect();
-    if text.chars().nth(MAX_CELL).is_some() {
-        cell.push('…');
-    }
-    cell
 }

@@ -1,0 +1,70 @@
+//! `cache`: what a running server remembers, seen and flushed through its administration service.
+
+mod flush;
+mod stats;
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use tonic::{Request, transport::Channel};
+
+use crate::pb::identity::admin_service_client::AdminServiceClient;
+
+use super::{Ending, Failure, client};
+
+/// Where `serve` listens unless told otherwise.
+const DEFAULT_SERVER: &str = "http://127.0.0.1:50051";
+
+/// How long a server may take to answer: to flush, it looks at everything that it remembers.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+const EXAMPLES: &str = "\
+Examples:
+  feishu-id cache stats
+  feishu-id cache flush wei.wang@acme.example
+  feishu-id cache flush --tenant acme --negative
+
+A server answers these to callers on its own machine alone.";
+
+/// See and flush what a running server remembers.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct CacheArgs {
+    #[command(subcommand)]
+    command: CacheCommand,
+}
+
+#[derive(Subcommand)]
+enum CacheCommand {
+    Flush(flush::FlushArgs),
+    Stats(stats::StatsArgs),
+}
+
+#[derive(Args)]
+struct ServerArgs {
+    /// The server.
+    #[arg(long, value_name = "URL", default_value = DEFAULT_SERVER)]
+    server: String,
+}
+
+pub(super) async fn run(args: CacheArgs) -> Result<Ending, Failure> {
+    match args.command {
+        CacheCommand::Flush(args) => flush::run(args).await,
+        CacheCommand::Stats(args) => stats::run(args).await,
+    }
+}
+
+impl ServerArgs {
+    async fn connect(&self) -> Result<AdminServiceClient<Channel>, Failure> {
+        Ok(AdminServiceClient::new(
+            client::connect(&self.server).await?,
+        ))
+    }
+}
+
+/// A call that ends in time.
+fn bounded<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(TIMEOUT);
+    request
+}
