@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use feishu_id::{
     config::{Config, StoreKind},
-    pb::identity::Outcome,
+    pb::identity::{FlushCacheRequest, IdentifierList, Outcome, flush_cache_request::Target},
 };
 use serde_json::json;
 
@@ -73,6 +73,33 @@ async fn who_was_known_is_known_after_a_restart_also_while_feishu_is_down() {
         .await
         .unwrap_err();
     assert_eq!(reason(&failed), "UPSTREAM_UNAVAILABLE");
+}
+
+#[tokio::test]
+async fn who_was_flushed_is_not_in_the_store_either() {
+    let scratch = Scratch::new("flushed");
+    let mut service = Service::start_with(|config| scratch.keep_in(config)).await;
+    service.ask(people(0..100)).await.unwrap();
+    service.restart().await;
+    let flush = |target| FlushCacheRequest {
+        target: Some(target),
+        ..FlushCacheRequest::default()
+    };
+    let some = Target::Identifiers(IdentifierList {
+        identifiers: people(0..10),
+    });
+    let flushed = service.admin().flush_cache(flush(some)).await.unwrap();
+    assert_eq!(flushed.into_inner().flushed_records, 10);
+    // The others are still there, and were never in this process's memory.
+    service.faults(json!({"fault": "drop"})).await;
+    let answers = service.call(relaxed(people(0..100)), PLENTY).await.unwrap();
+    let resolved = answers.iter().map(|a| a.outcome() == Outcome::Resolved);
+    let expected = (0..100).map(|n| n >= 10);
+    assert_eq!(resolved.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+    let everybody = service.admin().flush_cache(flush(Target::Everybody(true)));
+    assert_eq!(everybody.await.unwrap().into_inner().flushed_records, 90);
+    service.restart().await;
+    assert!(service.call(relaxed(people(0..100)), PLENTY).await.is_err());
 }
 
 #[tokio::test]
