@@ -32,7 +32,7 @@ pub use key::CacheKey;
 
 use answer::{Epoch, Times};
 use key::StoredKey;
-use packed::{Packed, Packer, Piece};
+use packed::{Packed, Packer, Piece, Pieces};
 use population::Population;
 
 /// The longest that a negative answer lives, however often it repeats.
@@ -72,7 +72,7 @@ type Entries =
 
 /// What is known under one key, at one moment.
 pub struct Known {
-    answers: Packed,
+    entry: Packed,
     epoch: Epoch,
     now: i64,
     serve_stale: Duration,
@@ -115,7 +115,7 @@ impl Cache {
     /// What is known under this key, old or new.
     pub fn recall(&self, key: CacheKey<'_>, now: Instant) -> Option<Known> {
         Some(Known {
-            answers: self.entries.get(&key)?,
+            entry: self.entries.get(&key)?,
             epoch: self.epoch,
             now: self.epoch.nanos(now),
             serve_stale: self.ttls.serve_stale,
@@ -127,15 +127,15 @@ impl Cache {
     pub fn insert(&self, key: CacheKey<'_>, kind: UserIdType, fact: &Fact, asked: Asked) -> bool {
         let departed = self.epoch.nanos(asked.departed);
         self.change(key, |answers| {
-            let known = answers.piece(kind).map(|piece| (piece.times, piece.fact()));
+            let known = answers.of(kind).map(|piece| (piece.times, piece.fact()));
             let is_newer = known.as_ref().is_some_and(|(t, _)| t.departed > departed);
             if is_newer || departed < self.flushed_at.load(Ordering::Relaxed) {
                 return None;
             }
             let ttl = self.ttl(fact, known.as_ref(), departed);
             let times = Times::new(self.epoch, asked, ttl, (self.random)());
-            let mut packer = Packer::default();
-            let others = answers.pieces().filter(|piece| piece.kind != kind);
+            let mut packer = Packer::new(key);
+            let others = answers.iter().filter(|piece| piece.kind != kind);
             others.for_each(|piece| packer.piece(piece));
             packer.fact(kind, times, fact);
             Some(packer.finish())
@@ -147,15 +147,15 @@ impl Cache {
     pub fn postpone(&self, key: CacheKey<'_>, kind: UserIdType, now: Instant, also_if_stale: bool) {
         let now = self.epoch.nanos(now);
         self.change(key, |answers| {
-            let mut packer = Packer::default();
-            for mut piece in answers.pieces() {
+            let mut packer = Packer::new(key);
+            for mut piece in answers.iter() {
                 let is_meant = also_if_stale || now < piece.times.expires_at();
                 if piece.kind == kind && is_meant {
                     piece.times.postpone(now);
                 }
                 packer.piece(piece);
             }
-            Some(packer.finish()).filter(|_| !answers.0.is_empty())
+            (!answers.0.is_empty()).then(|| packer.finish())
         });
     }
 
@@ -163,7 +163,7 @@ impl Cache {
     pub fn forget(&self, key: CacheKey<'_>, negative_only: bool, now: Instant) -> bool {
         let _one = self.begin_flush(now);
         let removed = self.entries.remove_if(&key, |answers| {
-            !negative_only || answers.pieces().any(|piece| !piece.is_found())
+            !negative_only || answers.answers().iter().any(|piece| !piece.is_found())
         });
         if let Some((key, _)) = &removed {
             self.population.left(key);
@@ -177,8 +177,8 @@ impl Cache {
         let before = self.entries.len();
         self.entries.retain(|key, answers| {
             let is_meant = directory.is_none() || key.directory() == directory;
-            let is_meant =
-                is_meant && (!negative_only || answers.pieces().any(|piece| !piece.is_found()));
+            let is_meant = is_meant
+                && (!negative_only || answers.answers().iter().any(|piece| !piece.is_found()));
             if is_meant {
                 self.population.left(key);
             }
@@ -189,8 +189,9 @@ impl Cache {
 
     /// What is known under this key, to be kept for another run of the program.
     pub fn snapshot(&self, key: CacheKey<'_>) -> Option<Snapshot> {
-        let answers = self.entries.peek(&key)?;
-        let useless_at = answers.pieces().map(|piece| {
+        let entry = self.entries.peek(&key)?;
+        let answers = entry.answers();
+        let useless_at = answers.iter().map(|piece| {
             let stale = if piece.is_found() {
                 self.ttls.serve_stale
             } else {
@@ -201,9 +202,9 @@ impl Cache {
         });
         Some(Snapshot {
             useless_at: SystemTime::UNIX_EPOCH + useless_at.max()?,
-            has_found: answers.pieces().any(Piece::is_found),
-            has_negative: answers.pieces().any(|piece| !piece.is_found()),
-            bytes: [&[packed::VERSION], &*answers.0].concat(),
+            has_found: answers.iter().any(Piece::is_found),
+            has_negative: answers.iter().any(|piece| !piece.is_found()),
+            bytes: [&[packed::VERSION], answers.0].concat(),
         })
     }
 
@@ -214,7 +215,7 @@ impl Cache {
         let Some((&packed::VERSION, bytes)) = bytes.split_first() else {
             return;
         };
-        let stored = Packed(bytes.into());
+        let stored = Pieces(bytes);
         let latest = answer::since_1970(wall + CLOCK_SKEW);
         let now = self.epoch.nanos(read_at);
         let wall = answer::since_1970(wall);
@@ -222,19 +223,20 @@ impl Cache {
             if now <= self.flushed_at.load(Ordering::Relaxed) {
                 return None;
             }
-            let mut packer = Packer::default();
-            answers.pieces().for_each(|piece| packer.piece(piece));
-            let new = stored.pieces().filter(|piece| {
+            let mut packer = Packer::new(key);
+            answers.iter().for_each(|piece| packer.piece(piece));
+            let mut has_new = false;
+            let new = stored.iter().filter(|piece| {
                 // A clock that was that wrong says nothing about ages.
-                piece.times.asked_at <= latest && answers.piece(piece.kind).is_none()
+                piece.times.asked_at <= latest && answers.of(piece.kind).is_none()
             });
             for mut piece in new {
                 let age = i64::try_from(wall.saturating_sub(piece.times.asked_at));
                 piece.times.departed = now.saturating_sub(age.unwrap_or(i64::MAX));
                 packer.piece(piece);
+                has_new = true;
             }
-            let both = packer.finish();
-            (both.0.len() > answers.0.len()).then_some(both)
+            has_new.then(|| packer.finish())
         });
     }
 
@@ -271,18 +273,18 @@ impl Cache {
         self.len() == 0
     }
 
-    fn change(&self, key: CacheKey<'_>, change: impl FnOnce(&Packed) -> Option<Packed>) -> bool {
+    fn change(&self, key: CacheKey<'_>, change: impl FnOnce(Pieces<'_>) -> Option<Packed>) -> bool {
         let _one = self.lock();
         let known = self.entries.peek(&key);
         let is_new = known.is_none();
-        let Some(answers) = change(&known.unwrap_or_default()) else {
+        let Some(entry) = change(known.unwrap_or_default().answers()) else {
             return false;
         };
-        let key = key.to_stored();
+        let key = StoredKey(entry.0.clone());
         if is_new {
             self.population.came(&key);
         }
-        self.entries.insert(key, answers);
+        self.entries.insert(key, entry);
         true
     }
 
@@ -326,7 +328,7 @@ impl Cache {
 impl Known {
     /// The answer of this kind, if there is one that may be given.
     pub fn answer(&self, kind: UserIdType) -> Option<Answer<'_>> {
-        let piece = self.answers.piece(kind)?;
+        let piece = self.entry.answers().of(kind)?;
         Answer::of(piece, self.epoch, self.now, self.serve_stale)
     }
 }

@@ -132,15 +132,14 @@ impl Identity {
                     answered
                 }
             };
-            let mut message = pb::Resolution {
+            resolutions.push(pb::Resolution {
                 identifier: Some(identifier),
                 ..pb::Resolution::default()
-            };
-            if let Some(answered) = answered {
+            });
+            if let (Some(answered), Some(message)) = (answered, resolutions.last_mut()) {
                 count(&mut tally, &answered);
-                convert::fill(&mut message, answered.resolution);
+                convert::fill(message, answered.resolution);
             }
-            resolutions.push(message);
         }
         let response = ResolveUserIdsResponse { resolutions };
         if unknown.is_empty() {

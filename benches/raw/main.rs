@@ -13,7 +13,7 @@ use std::{
 use clap::Parser;
 use feishu_id::pb::identity::{
     Identifier, Outcome, Resolution, ResolveUserIdsRequest, ResolveUserIdsResponse,
-    ResolveUserIdsStreamRequest, ResolveUserIdsStreamResponse, User,
+    ResolveUserIdsStreamRequest, ResolveUserIdsStreamResponse, User, UserStatus,
     identifier::Kind,
     identity_service_server::{IdentityService, IdentityServiceServer},
     resolve_user_ids_stream_response::Result as BatchResult,
@@ -96,6 +96,11 @@ impl Raw {
             outcome: outcome.into(),
             user: id.map(|id| User {
                 user_id: id.clone(),
+                // The sandbox tells it of everybody.
+                status: Some(UserStatus {
+                    activated: true,
+                    ..UserStatus::default()
+                }),
                 ..User::default()
             }),
             resolve_time: Some(now),

@@ -132,3 +132,21 @@ fn count(things: usize) -> f64 {
 fn size(things: u64) -> f64 {
     things as f64
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[tokio::test]
+    async fn only_an_address_that_was_asked_for_must_be_free() {
+        let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let config = |is_asked_for| HttpConfig {
+            listen: taken.local_addr().ok(),
+            is_asked_for,
+        };
+        assert!(listen(&config(false)).await.unwrap().is_none());
+        assert!(listen(&config(true)).await.is_err());
+    }
+}

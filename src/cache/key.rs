@@ -1,6 +1,9 @@
 //! What an answer is kept under: everything that changes it but for the kind of ID, in full.
 
-use std::hash::{Hash, Hasher};
+use std::{
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 
 use quick_cache::Equivalent;
 
@@ -15,20 +18,35 @@ pub struct CacheKey<'a> {
     pub identifier: &'a str,
 }
 
-/// A key in one piece, as there may be millions of them: five bytes, then the identifier.
-pub(super) struct StoredKey(Box<[u8]>);
+/// An entry by its key: the entry's own memory, at whose head the key lies.
+pub(super) struct StoredKey(pub(super) Arc<[u8]>);
 
-const HEAD: usize = 5;
+/// What comes before the identifier: the directory, whether the resigned count, and its length.
+const HEAD: usize = 4 + 1 + 2;
 
 impl CacheKey<'_> {
     fn head(&self) -> [u8; HEAD] {
         let [a, b, c, d] = self.directory.to_le_bytes();
-        [a, b, c, d, u8::from(self.include_resigned)]
+        // In normal form it has 254 bytes at most.
+        let length = u16::try_from(self.identifier.len()).unwrap_or(u16::MAX);
+        let [e, f] = length.to_le_bytes();
+        [a, b, c, d, u8::from(self.include_resigned), e, f]
     }
 
-    pub(super) fn to_stored(self) -> StoredKey {
-        StoredKey([&self.head(), self.identifier.as_bytes()].concat().into())
+    /// Puts it at the head of an entry.
+    pub(super) fn write(&self, entry: &mut Vec<u8>) {
+        entry.extend(self.head());
+        entry.extend(self.identifier.as_bytes());
     }
+}
+
+/// An entry's head, its identifier, and what comes after it. Nothing of what is no entry.
+pub(super) fn split(entry: &[u8]) -> Option<(&[u8; HEAD], &[u8], &[u8])> {
+    let (head, rest) = entry.split_first_chunk::<HEAD>()?;
+    let [.., e, f] = *head;
+    let length = usize::from(u16::from_le_bytes([e, f]));
+    let (identifier, answers) = rest.split_at_checked(length)?;
+    Some((head, identifier, answers))
 }
 
 impl StoredKey {
@@ -38,7 +56,10 @@ impl StoredKey {
     }
 
     fn parts(&self) -> (&[u8], &[u8]) {
-        self.0.split_at_checked(HEAD).unwrap_or((&self.0, &[]))
+        match split(&self.0) {
+            Some((head, identifier, _)) => (head, identifier),
+            None => (&[], &[]),
+        }
     }
 }
 
@@ -61,7 +82,7 @@ impl Hash for StoredKey {
 
 impl PartialEq for StoredKey {
     fn eq(&self, other: &Self) -> bool {
-        self.0 == other.0
+        self.parts() == other.parts()
     }
 }
 

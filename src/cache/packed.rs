@@ -1,5 +1,6 @@
-//! Up to three answers in one piece of memory, as there may be millions of them: one allocation, and
-//! no pointer inside. Written here and read here; also what a store keeps. Pure.
+//! An entry in one piece of memory, as there may be millions of them: its key, then up to three
+//! answers. One allocation, no pointer inside, and one place in memory to wait for. Written here and
+//! read here; the answers are also what a store keeps. Pure.
 //!
 //! Each answer is a head of fixed size, then its text. What cannot be read, as of another version of
 //! this program, reads as nothing.
@@ -8,7 +9,10 @@ use std::sync::Arc;
 
 use crate::identity::{Person, PersonStatus, UserIdType};
 
-use super::answer::{Fact, Refusal, Times};
+use super::{
+    answer::{Fact, Refusal, Times},
+    key::{self, CacheKey},
+};
 
 /// Which layout this is. A store of another one is not read.
 pub(super) const VERSION: u8 = 1;
@@ -18,9 +22,13 @@ const NOT_FOUND: u8 = 1;
 const AMBIGUOUS: u8 = 2;
 const REFUSED: u8 = 3;
 
-/// Answers in one piece.
+/// An entry in one piece.
 #[derive(Clone, Default)]
 pub(super) struct Packed(pub(super) Arc<[u8]>);
+
+/// Answers as they lie in an entry or in a store.
+#[derive(Clone, Copy)]
+pub(super) struct Pieces<'a>(pub(super) &'a [u8]);
 
 /// One answer as it lies in there.
 #[derive(Clone, Copy)]
@@ -32,21 +40,33 @@ pub(super) struct Piece<'a> {
 }
 
 impl Packed {
-    pub(super) fn pieces(&self) -> impl Iterator<Item = Piece<'_>> {
-        let mut reader = Reader(&self.0);
-        std::iter::from_fn(move || Piece::read(&mut reader))
-    }
-
-    pub(super) fn piece(&self, kind: UserIdType) -> Option<Piece<'_>> {
-        self.pieces().find(|piece| piece.kind == kind)
+    /// Its answers: none if there is no entry.
+    pub(super) fn answers(&self) -> Pieces<'_> {
+        Pieces(key::split(&self.0).map_or(&[], |(_, _, answers)| answers))
     }
 }
 
-/// Puts answers together, one after the other.
-#[derive(Default)]
+impl<'a> Pieces<'a> {
+    pub(super) fn iter(self) -> impl Iterator<Item = Piece<'a>> {
+        let mut reader = Reader(self.0);
+        std::iter::from_fn(move || Piece::read(&mut reader))
+    }
+
+    pub(super) fn of(self, kind: UserIdType) -> Option<Piece<'a>> {
+        self.iter().find(|piece| piece.kind == kind)
+    }
+}
+
+/// Puts answers together, one after the other, behind their key.
 pub(super) struct Packer(Vec<u8>);
 
 impl Packer {
+    pub(super) fn new(key: CacheKey<'_>) -> Self {
+        let mut entry = Vec::with_capacity(128);
+        key.write(&mut entry);
+        Self(entry)
+    }
+
     pub(super) fn fact(&mut self, kind: UserIdType, times: Times, fact: &Fact) {
         let mut body = Vec::new();
         let what = match fact {

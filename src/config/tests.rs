@@ -221,6 +221,24 @@ fn a_listener_that_others_can_reach_is_refused_unless_insecure() {
 }
 
 #[test]
+fn an_address_for_http_that_was_asked_for_is_told_from_the_default() {
+    let http = |variables| load("http", "", variables).unwrap().config.http;
+    let default = http(&[]);
+    assert_eq!(default.listen.unwrap().to_string(), "127.0.0.1:8080");
+    assert!(!default.is_asked_for);
+    let asked = http(&[("FEISHU_ID_HTTP__LISTEN", "127.0.0.1:8080")]);
+    assert!(asked.is_asked_for);
+    assert_eq!(http(&[("FEISHU_ID_HTTP__LISTEN", "off")]).listen, None);
+}
+
+#[test]
+fn http_cannot_share_the_listener() {
+    let toml = "[http]\nlisten = \"127.0.0.1:50051\"";
+    let told = errors("http-port", toml, &[]);
+    assert!(told.contains("http.listen: is the same address as grpc.listen"));
+}
+
+#[test]
 fn health_cannot_share_the_listener() {
     let toml = "[grpc]\nhealth_listen = \"127.0.0.1:50051\"";
     let told = errors("health-port", toml, &[]);

@@ -185,7 +185,8 @@ mod tests {
 
     use super::*;
 
-    /// Counts how often it is polled, and whether by somebody who will be woken.
+    /// How often a handler has been polled, and what it waits for. The clock stands still, so that no
+    /// turn ends.
     #[derive(Default)]
     struct Polls {
         all: AtomicUsize,
@@ -210,7 +211,7 @@ mod tests {
         Driven::new(connection, handlers.clone())
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn what_has_its_answer_ends_in_place_and_what_waits_becomes_a_task() {
         let handlers = Handlers::default();
         let polls = Arc::new(Polls::default());
@@ -226,7 +227,7 @@ mod tests {
         assert_eq!(polls.all.load(Ordering::Relaxed), 2);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_panic_is_its_own_handlers_alone() {
         let handlers = Handlers::default();
         let polls = Arc::new(Polls::default());
