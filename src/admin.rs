@@ -90,31 +90,16 @@ impl Admin {
         target: &Target,
         negative_only: bool,
     ) -> Result<Flushed, Failure> {
-        // Memory first: from then on it takes over nothing older from the store.
-        let (entries, whose) = match target {
-            Target::AllTenants => (
-                self.forget_all(None, negative_only).await?,
-                Whose::Everybody,
-            ),
-            Target::Everybody => {
-                let number = self.resolver.tenant(tenant)?.number();
-                (
-                    self.forget_all(Some(number), negative_only).await?,
-                    Whose::Directory(number),
-                )
-            }
-            Target::People(people) => {
-                let tenant = self.resolver.tenant(tenant)?;
-                let entries = people.iter().map(|who| tenant.forget(who, negative_only));
-                let directory = tenant.number();
-                (entries.sum(), Whose::People { directory, people })
-            }
-        };
-        let records = match &self.stored {
-            None => 0,
-            Some(stored) => (stored.remove(whose, negative_only).await)
-                .map_err(|why| Failure::store_unavailable(&why))?,
-        };
+        // Memory first: if the store cannot, as much as possible is forgotten.
+        let entries = self.forget(tenant, target, negative_only).await?;
+        let mut records = 0;
+        if let Some(stored) = &self.stored {
+            let whose = self.whose(tenant, target)?;
+            records = (stored.remove(whose, negative_only).await)
+                .map_err(|why| Failure::store_unavailable(&why))?;
+            // Somebody may have asked meanwhile, and the store have told what it still knew.
+            self.forget(tenant, target, negative_only).await?;
+        }
         let tenant = match target {
             Target::AllTenants => "all",
             Target::Everybody | Target::People(_) => self.name_of(tenant),
@@ -126,6 +111,39 @@ impl Admin {
     /// The name of the tenant meant, as [`Resolver::name_of`] has it.
     pub fn name_of<'a>(&'a self, tenant: &'a str) -> &'a str {
         self.resolver.name_of(tenant)
+    }
+
+    /// From memory. Says how many entries that were.
+    async fn forget(
+        &self,
+        tenant: &str,
+        target: &Target,
+        negative_only: bool,
+    ) -> Result<usize, Failure> {
+        match target {
+            Target::AllTenants => self.forget_all(None, negative_only).await,
+            Target::Everybody => {
+                let number = self.resolver.tenant(tenant)?.number();
+                self.forget_all(Some(number), negative_only).await
+            }
+            Target::People(people) => {
+                let tenant = self.resolver.tenant(tenant)?;
+                let entries = people.iter().map(|who| tenant.forget(who, negative_only));
+                Ok(entries.sum())
+            }
+        }
+    }
+
+    fn whose<'a>(&self, tenant: &str, target: &'a Target) -> Result<Whose<'a>, Failure> {
+        let number = || self.resolver.tenant(tenant).map(|tenant| tenant.number());
+        Ok(match target {
+            Target::AllTenants => Whose::Everybody,
+            Target::Everybody => Whose::Directory(number()?),
+            Target::People(people) => Whose::People {
+                directory: number()?,
+                people,
+            },
+        })
     }
 
     /// Every entry is looked at, which takes a while: not where requests are answered.

@@ -1,6 +1,7 @@
 //! The composition root: from the configuration to running parts. The only file that knows every
 //! type; it decides nothing that a part could decide itself.
 
+mod kept;
 mod observe;
 mod persist;
 
@@ -241,6 +242,7 @@ async fn parts(config: &Config, registry: &Registry) -> Result<Parts, AppError> 
     observe::cache(registry, &cache);
     let mut tenants = BTreeMap::new();
     let mut parts = BTreeMap::new();
+    let mut tiers = BTreeMap::new();
     for (number, tenant) in (0..).zip(&config.tenants) {
         let meter = Arc::new(Meter::new(
             config.quota.per_month,
@@ -263,6 +265,7 @@ async fn parts(config: &Config, registry: &Registry) -> Result<Parts, AppError> 
         let tier = persisted.as_ref().map(|persisted| persisted.tier(tenant));
         let quota = Arc::new(persist::quota(&limits(config), tier.as_ref(), &meter).await);
         if let Some(persisted) = &persisted {
+            tiers.insert(number, persisted.tier(tenant));
             books.push(Books::new(
                 persisted.tier(tenant),
                 quota.clone(),
@@ -287,7 +290,10 @@ async fn parts(config: &Config, registry: &Registry) -> Result<Parts, AppError> 
     }
     let default = config.default_tenant().map(|tenant| tenant.name.clone());
     let resolver = Arc::new(Resolver::new(tenants, default));
-    let admin = Admin::new(resolver.clone(), cache, None, parts);
+    let stored = persisted
+        .as_ref()
+        .map(|persisted| persisted.for_administration(tiers));
+    let admin = Admin::new(resolver.clone(), cache, stored, parts);
     Ok(Parts {
         resolver,
         admin: Arc::new(admin),

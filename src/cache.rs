@@ -208,7 +208,9 @@ impl Cache {
     }
 
     /// Takes over what an earlier run of the program knew, as far as nothing newer is known here. Its
-    /// age counts by the wall clock, the only one that the two have in common.
+    /// age counts by the wall clock, the only one that the two have in common. `now` and `wall` are one
+    /// moment, before it was read from the store: nothing is taken over if somebody has flushed since,
+    /// because it may be what they flushed.
     pub fn restore(&self, key: CacheKey<'_>, bytes: &[u8], now: Instant, wall: SystemTime) {
         let Some((&packed::VERSION, bytes)) = bytes.split_first() else {
             return;
@@ -218,6 +220,9 @@ impl Cache {
         let now_ns = self.epoch.nanos(now);
         let wall = answer::since_1970(wall);
         self.change(key, |answers| {
+            if now_ns <= self.flushed_at.load(Ordering::Relaxed) {
+                return None;
+            }
             let mut packer = Packer::default();
             answers.pieces().for_each(|piece| packer.piece(piece));
             let new = stored.pieces().filter(|piece| {
@@ -227,9 +232,7 @@ impl Cache {
             for mut piece in new {
                 let age = i64::try_from(wall.saturating_sub(piece.times.asked_at));
                 piece.times.departed = now_ns.saturating_sub(age.unwrap_or(i64::MAX));
-                if piece.times.departed >= self.flushed_at.load(Ordering::Relaxed) {
-                    packer.piece(piece);
-                }
+                packer.piece(piece);
             }
             let both = packer.finish();
             (both.0.len() > answers.0.len()).then_some(both)

@@ -1,11 +1,13 @@
 //! What outlives the process: the store of answers, and each tenant's books of the calls it has made.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::kept::Kept;
 use crate::{
+    admin::stored::Stored,
     clock,
     config::{Config, StoreKind, TenantConfig},
     quota::{Ledger, Limit, Meter, Quota, millis},
@@ -88,6 +90,11 @@ impl Persisted {
 
     pub(super) fn store(&self) -> &Arc<dyn Store> {
         &self.store
+    }
+
+    /// The store as administration sees it; `tiers` are the tenants' parts.
+    pub(super) fn for_administration(&self, tiers: BTreeMap<u32, Tier>) -> Arc<dyn Stored> {
+        Arc::new(Kept::new("disk", self.store.clone(), tiers))
     }
 
     /// A tenant's part of it.
