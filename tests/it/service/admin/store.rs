@@ -17,6 +17,7 @@ use feishu_id::{
     caller::Origin,
     directory::{Directory, DirectoryError, DirectoryErrorKind, LookupAnswer, LookupBatch},
     grpc::admin::Administration,
+    metrics::{Identifiers, Waited},
     pb::identity::{
         FlushCacheRequest, GetStatusRequest, IdentifierList,
         admin_service_server::AdminService as _, flush_cache_request::Target,
@@ -103,9 +104,10 @@ pub(super) fn administration(stored: Option<Arc<dyn Stored>>) -> Administration 
         max_in_flight: 1,
         max_queue: 10,
         random,
+        waited: Waited::default(),
     };
     let batcher = Batcher::new(Arc::new(Nobody), Arc::new(Quota::new(&[])), settings);
-    let acme = Tenant::new(7, batcher, cache.clone());
+    let acme = Tenant::new(7, batcher, cache.clone(), None, Identifiers::default());
     let tenants = BTreeMap::from([("acme".to_owned(), acme)]);
     let resolver = Resolver::new(tenants, Some("acme".to_owned()));
     let admin = Admin::new(Arc::new(resolver), cache, stored, BTreeMap::new());
