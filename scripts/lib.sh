@@ -110,6 +110,9 @@ within() {
 
 # --- The programs under test ----------------------------------------------------------------
 
+# Not a variable that the user may happen to have.
+DIRECTORY=""
+
 # Before a program under test: whatever credentials the user has, nothing here may go to a real
 # tenant by accident.
 WITHOUT_CREDENTIALS=(env -u FEISHU_APP_ID -u FEISHU_APP_SECRET -u FEISHU_APP_SECRET_FILE -u FEISHU_BASE_URL)
@@ -119,11 +122,12 @@ printed() {
     awk -v name="$1" 'index($0, name "=") == 1 { print substr($0, length(name) + 2); exit }' "$2"
 }
 
-# start_sandbox: a simulated Feishu of its own; sets FEISHU_* of its first tenant and CONTROL.
+# start_sandbox: a simulated Feishu of its own, with the people of the file DIRECTORY if there is one;
+# sets FEISHU_* of its first tenant and CONTROL.
 start_sandbox() {
     need_binary
     start sandbox "${WITHOUT_CREDENTIALS[@]}" "$FEISHU_ID_BIN" sandbox \
-        --listen 127.0.0.1:0 --control-listen 127.0.0.1:0
+        --listen 127.0.0.1:0 --control-listen 127.0.0.1:0 ${DIRECTORY:+--directory "$DIRECTORY"}
     await_log sandbox FEISHU_APP_SECRET=
     read_sandbox sandbox
 }
@@ -146,7 +150,7 @@ read_sandbox() {
 # read_sandbox sets.
 start_server() {
     need_binary
-    start server "${WITHOUT_CREDENTIALS[@]}" "$FEISHU_ID_BIN" serve --sandbox --listen 127.0.0.1:0 "$@"
+    start server "${WITHOUT_CREDENTIALS[@]}" "$FEISHU_ID_BIN" serve --sandbox --listen 127.0.0.1:0 --http-listen 127.0.0.1:0 "$@"
     SERVER_PID=$STARTED
     await_server server
     read_sandbox server

@@ -7,6 +7,8 @@ pub mod stored;
 
 use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
+use tokio::time::Instant;
+
 use crate::{
     cache::Cache,
     clock,
@@ -90,16 +92,36 @@ impl Admin {
         target: &Target,
         negative_only: bool,
     ) -> Result<Flushed, Failure> {
-        // Memory first: if the store cannot, as much as possible is forgotten.
-        let entries = self.forget(tenant, target, negative_only).await?;
-        let mut records = 0;
-        if let Some(stored) = &self.stored {
-            let whose = self.whose(tenant, target)?;
-            records = (stored.remove(whose, negative_only).await)
-                .map_err(|why| Failure::store_unavailable(&why))?;
-            // Somebody may have asked meanwhile, and the store have told what it still knew.
-            self.forget(tenant, target, negative_only).await?;
-        }
+        let whose = match target {
+            Target::AllTenants => Whose::Everybody,
+            Target::Everybody => Whose::Directory(self.resolver.tenant(tenant)?.number()),
+            Target::People(people) => {
+                let directory = self.resolver.tenant(tenant)?.number();
+                Whose::People { directory, people }
+            }
+        };
+        // In this order, so that nothing comes back: what is answered now to calls that had left is not
+        // kept, the store has nothing to give, and memory forgets last.
+        self.cache.refuse_answers_to_calls_before(Instant::now());
+        let removed = match &self.stored {
+            None => Ok(0),
+            Some(stored) => stored.remove(whose, negative_only).await,
+        };
+        let entries = match target {
+            Target::AllTenants => self.forget_all(None, negative_only).await?,
+            Target::Everybody => {
+                let number = self.resolver.tenant(tenant)?.number();
+                self.forget_all(Some(number), negative_only).await?
+            }
+            Target::People(people) => {
+                let tenant = self.resolver.tenant(tenant)?;
+                people
+                    .iter()
+                    .map(|who| tenant.forget(who, negative_only))
+                    .sum()
+            }
+        };
+        let records = removed.map_err(|why| Failure::store_unavailable(&why))?;
         let tenant = match target {
             Target::AllTenants => "all",
             Target::Everybody | Target::People(_) => self.name_of(tenant),
@@ -113,39 +135,6 @@ impl Admin {
         self.resolver.name_of(tenant)
     }
 
-    /// From memory. Says how many entries that were.
-    async fn forget(
-        &self,
-        tenant: &str,
-        target: &Target,
-        negative_only: bool,
-    ) -> Result<usize, Failure> {
-        match target {
-            Target::AllTenants => self.forget_all(None, negative_only).await,
-            Target::Everybody => {
-                let number = self.resolver.tenant(tenant)?.number();
-                self.forget_all(Some(number), negative_only).await
-            }
-            Target::People(people) => {
-                let tenant = self.resolver.tenant(tenant)?;
-                let entries = people.iter().map(|who| tenant.forget(who, negative_only));
-                Ok(entries.sum())
-            }
-        }
-    }
-
-    fn whose<'a>(&self, tenant: &str, target: &'a Target) -> Result<Whose<'a>, Failure> {
-        let number = || self.resolver.tenant(tenant).map(|tenant| tenant.number());
-        Ok(match target {
-            Target::AllTenants => Whose::Everybody,
-            Target::Everybody => Whose::Directory(number()?),
-            Target::People(people) => Whose::People {
-                directory: number()?,
-                people,
-            },
-        })
-    }
-
     /// Every entry is looked at, which takes a while: not where requests are answered.
     async fn forget_all(
         &self,
@@ -153,8 +142,7 @@ impl Admin {
         negative_only: bool,
     ) -> Result<usize, Failure> {
         let cache = self.cache.clone();
-        let forget =
-            move || cache.forget_all(directory, negative_only, tokio::time::Instant::now());
+        let forget = move || cache.forget_all(directory, negative_only, Instant::now());
         tokio::task::spawn_blocking(forget).await.map_err(|_crash| {
             let message = "memory could not be flushed: a fault of this server's";
             Failure::new(Reason::UpstreamInvalidResponse, message)

@@ -1,7 +1,6 @@
 //! The composition root: from the configuration to running parts. The only file that knows every
 //! type; it decides nothing that a part could decide itself.
 
-mod kept;
 mod observe;
 mod persist;
 
@@ -15,15 +14,12 @@ use tokio::{
     time::sleep,
 };
 use tokio_util::task::AbortOnDropHandle;
-use tonic::{
-    service::Routes,
-    transport::{Channel, Endpoint},
-};
+use tonic::transport::{Channel, Endpoint};
 
-use persist::{Bookkeeping, Books, Persisted};
+use persist::{Bookkeeping, Books, Persisted, Shelves};
 
 use crate::{
-    admin::{Admin, TenantParts},
+    admin::{Admin, TenantParts, stored::Stored},
     backoff::random,
     batch::{BatchSettings, Batcher},
     cache::{Cache, Ttls},
@@ -40,7 +36,7 @@ use crate::{
     pb::health::health_server::HealthServer,
     quota::{Limit, Meter},
     resolver::{Resolver, Tenant},
-    server::{self, ServerSettings},
+    server::{self, ServerSettings, Services},
     shutdown::Shutdown,
 };
 
@@ -127,7 +123,7 @@ pub async fn serve(config: Config, options: ServeOptions) -> Result<(), AppError
     let (health, health_service) = health::new(shutdown.clone());
     let registry = Registry::new();
     let parts = parts(&config, &registry).await?;
-    let routes = routes(&config, &parts, health_service.clone(), &shutdown)?;
+    let services = services(&config, &parts, health_service.clone(), &shutdown)?;
     let grpc = listen("grpc.listen", config.grpc.listen).await?;
     let probes = match config.grpc.health_listen {
         Some(address) => Some(listen("grpc.health_listen", address).await?),
@@ -141,11 +137,11 @@ pub async fn serve(config: Config, options: ServeOptions) -> Result<(), AppError
         http: http.as_ref().and_then(|h| h.local_addr().ok()),
     };
     let pages = observe::Serving::start(http, registry, &health_service);
-    let serving = server::serve(grpc, routes, settings.clone(), shutdown.clone());
+    let serving = server::serve(grpc, services, settings.clone(), shutdown.clone());
     let probes = match probes {
         Some(listener) => {
-            let routes = Routes::new(health_server(health_service));
-            server::serve(listener, routes, settings, shutdown.clone())
+            let services = Services::default().with(health_server(health_service));
+            server::serve(listener, services, settings, shutdown.clone())
                 .map(drop)
                 .boxed()
         }
@@ -180,14 +176,14 @@ pub async fn in_process(config: Config) -> Result<InProcess, AppError> {
     // Nobody can see it: there is no listener.
     let registry = Registry::new();
     let parts = parts(&config, &registry).await?;
-    let routes = routes(&config, &parts, health_service, &shutdown)?;
+    let services = services(&config, &parts, health_service, &shutdown)?;
     let settings = ServerSettings {
         // There is no other replica to go to, and no way to connect again.
         max_connection_age: Duration::from_hours(365 * 24),
         ..settings(&config, &registry)?
     };
     let (client, service) = tokio::io::duplex(PIPE);
-    let serving = server::serve_io(service, routes, settings, shutdown);
+    let serving = server::serve_io(service, services, settings, shutdown);
     let server = AbortOnDropHandle::new(tokio::spawn(serving));
     health.ready();
     let mut client = Some(client);
@@ -205,12 +201,12 @@ pub async fn in_process(config: Config) -> Result<InProcess, AppError> {
     })
 }
 
-fn routes(
+fn services(
     config: &Config,
     parts: &Parts,
     health: HealthService,
     shutdown: &Shutdown,
-) -> Result<Routes, AppError> {
+) -> Result<Services, AppError> {
     let limits = Limits {
         max_identifiers: config.grpc.max_identifiers,
         max_in_flight_batches: config.grpc.max_in_flight_batches,
@@ -218,11 +214,12 @@ fn routes(
     let (v1, v1alpha) = reflection::services().map_err(AppError::Reflection)?;
     let identity = Identity::server(parts.resolver.clone(), limits, shutdown.clone());
     let admin = Administration::server(parts.admin.clone(), limits.max_identifiers);
-    Ok(Routes::new(identity)
-        .add_service(admin)
-        .add_service(health_server(health))
-        .add_service(v1)
-        .add_service(v1alpha))
+    Ok(Services::default()
+        .with(identity)
+        .with(admin)
+        .with(health_server(health))
+        .with(v1)
+        .with(v1alpha))
 }
 
 fn health_server(health: HealthService) -> HealthServer<HealthService> {
@@ -237,12 +234,12 @@ async fn parts(config: &Config, registry: &Registry) -> Result<Parts, AppError> 
         observe::store(registry, persisted.store());
     }
     let mut books = Vec::new();
+    let mut tiers = BTreeMap::new();
     let tokens = TokenCache::new();
     let cache = Arc::new(cache(config));
     observe::cache(registry, &cache);
     let mut tenants = BTreeMap::new();
     let mut parts = BTreeMap::new();
-    let mut tiers = BTreeMap::new();
     for (number, tenant) in (0..).zip(&config.tenants) {
         let meter = Arc::new(Meter::new(
             config.quota.per_month,
@@ -263,9 +260,11 @@ async fn parts(config: &Config, registry: &Registry) -> Result<Parts, AppError> 
             waited: Waited::new(registry, &tenant.name),
         };
         let tier = persisted.as_ref().map(|persisted| persisted.tier(tenant));
-        let quota = Arc::new(persist::quota(&limits(config), tier.as_ref(), &meter).await);
         if let Some(persisted) = &persisted {
             tiers.insert(number, persisted.tier(tenant));
+        }
+        let quota = Arc::new(persist::quota(&limits(config), tier.as_ref(), &meter).await);
+        if let Some(persisted) = &persisted {
             books.push(Books::new(
                 persisted.tier(tenant),
                 quota.clone(),
@@ -290,9 +289,10 @@ async fn parts(config: &Config, registry: &Registry) -> Result<Parts, AppError> 
     }
     let default = config.default_tenant().map(|tenant| tenant.name.clone());
     let resolver = Arc::new(Resolver::new(tenants, default));
-    let stored = persisted
-        .as_ref()
-        .map(|persisted| persisted.for_administration(tiers));
+    let stored = persisted.as_ref().map(|persisted| {
+        let shelves = Shelves::new(persisted, tiers);
+        Arc::new(shelves) as Arc<dyn Stored>
+    });
     let admin = Admin::new(resolver.clone(), cache, stored, parts);
     Ok(Parts {
         resolver,

@@ -208,19 +208,18 @@ impl Cache {
     }
 
     /// Takes over what an earlier run of the program knew, as far as nothing newer is known here. Its
-    /// age counts by the wall clock, the only one that the two have in common. `now` and `wall` are one
-    /// moment, before it was read from the store: nothing is taken over if somebody has flushed since,
-    /// because it may be what they flushed.
-    pub fn restore(&self, key: CacheKey<'_>, bytes: &[u8], now: Instant, wall: SystemTime) {
+    /// age counts by the wall clock, the only one that the two have in common. `read_at` is when it
+    /// began to be read: if there has been a flush since, it may be of what was flushed.
+    pub fn restore(&self, key: CacheKey<'_>, bytes: &[u8], read_at: Instant, wall: SystemTime) {
         let Some((&packed::VERSION, bytes)) = bytes.split_first() else {
             return;
         };
         let stored = Packed(bytes.into());
         let latest = answer::since_1970(wall + CLOCK_SKEW);
-        let now_ns = self.epoch.nanos(now);
+        let now = self.epoch.nanos(read_at);
         let wall = answer::since_1970(wall);
         self.change(key, |answers| {
-            if now_ns <= self.flushed_at.load(Ordering::Relaxed) {
+            if now <= self.flushed_at.load(Ordering::Relaxed) {
                 return None;
             }
             let mut packer = Packer::default();
@@ -231,7 +230,7 @@ impl Cache {
             });
             for mut piece in new {
                 let age = i64::try_from(wall.saturating_sub(piece.times.asked_at));
-                piece.times.departed = now_ns.saturating_sub(age.unwrap_or(i64::MAX));
+                piece.times.departed = now.saturating_sub(age.unwrap_or(i64::MAX));
                 packer.piece(piece);
             }
             let both = packer.finish();
@@ -287,7 +286,11 @@ impl Cache {
         true
     }
 
-    /// From now on no answer is kept to a call that has left already.
+    /// Keeps no answer to a call that left before this: somebody is about to flush.
+    pub fn refuse_answers_to_calls_before(&self, now: Instant) {
+        drop(self.begin_flush(now));
+    }
+
     fn begin_flush(&self, now: Instant) -> MutexGuard<'_, ()> {
         let lock = self.lock();
         let now = self.epoch.nanos(now);

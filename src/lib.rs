@@ -6,6 +6,8 @@
 //! which is a [`directory`], makes the call with a token that [`coalesce`] lets it fetch once for
 //! all.
 //!
+//! [`cache`] remembers answers, and [`store`] keeps them for the next process.
+//!
 //! Around it: [`admin`] looks after it; [`app`] puts the parts together from the [`config`]; [`cli`] has the commands;
 //! [`sandbox`] is a simulated Feishu that knows nothing of the rest; [`shutdown`] is how it all
 //! ends. ARCHITECTURE.md says why, and who may import whom.

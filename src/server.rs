@@ -1,14 +1,17 @@
-//! Our own accept loop around tonic's routes: connection cap and age, preface timer, keep-alive,
+//! Our own accept loop around tonic's services: connection cap and age, preface timer, keep-alive,
 //! limits on streams and resets, deadlines, and a drain with a bound. tonic's own server has none
 //! of these right (see ARCHITECTURE.md, "The rim"). Knows no service; called by `app`, and by
 //! commands that call the public API without opening a port.
 
 mod accept;
+mod answering;
 mod connection;
+mod handlers;
 mod place;
 mod preface;
 mod refusal;
 mod request;
+mod services;
 mod settings;
 mod timeout;
 
@@ -20,13 +23,14 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
-use tonic::service::Routes;
 
 pub use request::{Peer, RequestId};
+pub use services::Services;
 pub use settings::ServerSettings;
 
 use self::{
-    connection::{Connections, End, Handlers},
+    connection::{Connections, End},
+    handlers::Handlers,
     request::Shared,
 };
 use crate::shutdown::Shutdown;
@@ -46,11 +50,11 @@ pub struct ServeOutcome {
 /// calls in flight finish, and after `drain_timeout` (or when the stop is forced) the rest is cut.
 pub async fn serve(
     listener: TcpListener,
-    routes: Routes,
+    services: Services,
     settings: ServerSettings,
     shutdown: Shutdown,
 ) -> ServeOutcome {
-    let connections = Connections::new(routes, settings, shutdown);
+    let connections = Connections::new(services, settings, shutdown);
     let mut running = JoinSet::new();
     accept::accept_until_drain(listener, &connections, &mut running).await;
     let outcome = ServeOutcome {
@@ -64,19 +68,19 @@ pub async fn serve(
 
 /// Serves one connection that is not from a listener, such as one half of [`tokio::io::duplex`],
 /// until its client leaves or `shutdown` drains.
-pub async fn serve_io<IO>(io: IO, routes: Routes, settings: ServerSettings, shutdown: Shutdown)
+pub async fn serve_io<IO>(io: IO, services: Services, settings: ServerSettings, shutdown: Shutdown)
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let connections = Connections::new(routes, settings, shutdown);
+    let connections = Connections::new(services, settings, shutdown);
     connections.clone().run(io, None).await;
     connections.handlers_gone().await;
 }
 
 impl Connections {
-    fn new(routes: Routes, settings: ServerSettings, shutdown: Shutdown) -> Self {
+    fn new(services: Services, settings: ServerSettings, shutdown: Shutdown) -> Self {
         Self {
-            shared: Arc::new(Shared::new(routes, settings)),
+            shared: Arc::new(Shared::new(services, settings)),
             shutdown,
             handlers: Handlers::default(),
         }
@@ -106,8 +110,7 @@ impl Connections {
 
     /// Waits, within a bound, until no handler runs any more.
     async fn handlers_gone(&self) {
-        self.handlers.0.close();
-        if timeout(HANDLERS_TIMEOUT, self.handlers.0.wait())
+        if timeout(HANDLERS_TIMEOUT, self.handlers.gone())
             .await
             .is_err()
         {

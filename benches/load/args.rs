@@ -157,9 +157,12 @@ pub struct Common {
     /// stand in another's place, and, of the sandbox's made-up people, that are not RESOLVED.
     #[arg(long, help_heading = "What to say")]
     pub verify: bool,
-    /// Write what was answered and failed in each second to a CSV file.
+    /// Write what was answered, stale and failed in each second, and how long it took, to a CSV file.
     #[arg(long, value_name = "FILE", help_heading = "What to say")]
     pub series: Option<PathBuf>,
+    /// Seconds of a line of that file.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=3600), help_heading = "What to say")]
+    pub series_step: u32,
     /// A table for people, or one JSON object.
     #[arg(long, value_enum, default_value_t = Format::Table, help_heading = "What to say")]
     pub format: Format,

@@ -55,7 +55,8 @@ impl Run {
         Ok(Self {
             server: common.server.0,
             messages: Messages::new(common, People::new(common)?),
-            tally: Tally::new().map_err(Failure::Usage)?,
+            tally: Tally::new(Duration::from_secs(common.series_step.into()))
+                .map_err(Failure::Usage)?,
             // An address and a number in a file may be the same person's.
             verifier: common
                 .verify

@@ -20,6 +20,8 @@ pub struct Report {
     calls: u64,
     identifiers: u64,
     again: u64,
+    /// Seconds of a step of the series.
+    step: u64,
     wrong: Option<Wrong>,
 }
 
@@ -52,6 +54,7 @@ impl Report {
             ),
             calls: run.taken(),
             identifiers: run.identifiers,
+            step: common.series_step.into(),
             again: people.map_or(0, |people| asked.saturating_sub(people)),
             wrong: run.verifier.as_ref().map(crate::verify::Verifier::wrong),
             counts,
@@ -100,6 +103,8 @@ impl Report {
             "calls_per_second": self.per_second(counts.answered),
             "identifiers_per_second": self.per_second(counts.identifiers),
             "latency_ms": percentiles(&counts.latency),
+            "fresh_latency_ms": percentiles(&counts.fresh_latency()),
+            "stale_latency_ms": percentiles(&counts.stale_latency),
             "failed_latency_ms": percentiles(&counts.refusals),
             "outcomes": outcomes(counts).collect::<Map<_, _>>(),
             "failed_items": failed_items.collect::<Map<_, _>>(),
@@ -149,6 +154,10 @@ impl Report {
             let name = format!("{} {}", trouble.code, trouble.reason);
             row(name.trim_end(), &format!("{count}{retry}"));
         }
+        if counts.stale > 0 {
+            row("milliseconds, fresh", &times(&counts.fresh_latency()));
+            row("milliseconds, stale", &times(&counts.stale_latency));
+        }
         if counts.failed > 0 {
             row("milliseconds to a failure", &times(&counts.refusals));
         }
@@ -178,14 +187,22 @@ impl Report {
         text
     }
 
-    /// Second by second, as CSV.
+    /// Step by step, as CSV. Each is named by the second in which it begins.
     pub fn series(&self) -> String {
-        let mut text = "second,answered,failed,not_sent,identifiers\n".to_owned();
-        for (number, second) in self.counts.seconds.iter().enumerate() {
+        let mut text =
+            "second,answered,failed,not_sent,identifiers,stale,p50_ms,p99_ms\n".to_owned();
+        for (number, step) in (0..).zip(&self.counts.steps) {
             let _ = writeln!(
                 text,
-                "{number},{},{},{},{}",
-                second.answered, second.failed, second.not_sent, second.identifiers
+                "{},{},{},{},{},{},{},{}",
+                number * self.step,
+                step.answered,
+                step.failed,
+                step.not_sent,
+                step.identifiers,
+                step.stale,
+                milliseconds(step.p50),
+                milliseconds(step.p99)
             );
         }
         text

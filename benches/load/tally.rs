@@ -28,13 +28,17 @@ pub struct Trouble {
     pub retry_info: bool,
 }
 
-/// One second of the run.
+/// One step of the series: a second, unless another length was asked for.
 #[derive(Clone, Copy, Default)]
-pub struct Second {
+pub struct Step {
     pub answered: u64,
     pub failed: u64,
     pub not_sent: u64,
     pub identifiers: u64,
+    pub stale: u64,
+    /// Of the answers in it, in microseconds; 0 if there were none.
+    pub p50: u64,
+    pub p99: u64,
 }
 
 /// Everything that is counted. A call is answered, failed or not sent.
@@ -53,8 +57,13 @@ pub struct Counts {
     pub lost: u64,
     pub troubles: BTreeMap<Trouble, u64>,
     pub latency: Histogram<u64>,
+    /// Of the answers with something stale in them; these are in `latency`, too.
+    pub stale_latency: Histogram<u64>,
     pub refusals: Histogram<u64>,
-    pub seconds: Vec<Second>,
+    pub steps: Vec<Step>,
+    /// The answers of the last step alone: one histogram for each would be 200 kB a second.
+    current: Histogram<u64>,
+    step: Duration,
     pub last: Duration,
 }
 
@@ -65,7 +74,8 @@ pub struct Tally {
 }
 
 impl Tally {
-    pub fn new() -> Result<Self, String> {
+    /// `step` is how long a step of the series is.
+    pub fn new(step: Duration) -> Result<Self, String> {
         let histogram =
             || Histogram::new_with_bounds(1, LONGEST, DIGITS).map_err(|e| e.to_string());
         Ok(Self {
@@ -81,8 +91,11 @@ impl Tally {
                 lost: 0,
                 troubles: BTreeMap::new(),
                 latency: histogram()?,
+                stale_latency: histogram()?,
                 refusals: histogram()?,
-                seconds: Vec::new(),
+                steps: Vec::new(),
+                current: histogram()?,
+                step,
                 last: Duration::ZERO,
             }),
         })
@@ -94,7 +107,10 @@ impl Tally {
     }
 
     pub fn counts(&self) -> Counts {
-        self.with(|counts| counts.clone())
+        self.with(|counts| {
+            counts.close_step();
+            counts.clone()
+        })
     }
 
     /// Calls that have ended so far.
@@ -119,10 +135,16 @@ impl Tally {
             for reason in &summary.failed {
                 *counts.failed_items.entry(*reason).or_default() += 1;
             }
-            counts.latency.saturating_record(micros(now - due));
-            let second = counts.second(after);
-            second.answered += 1;
-            second.identifiers += answers;
+            let took = micros(now - due);
+            counts.latency.saturating_record(took);
+            if summary.stale > 0 {
+                counts.stale_latency.saturating_record(took);
+            }
+            let step = counts.step(after);
+            step.answered += 1;
+            step.identifiers += answers;
+            step.stale += summary.stale;
+            counts.current.saturating_record(took);
         });
     }
 
@@ -133,7 +155,7 @@ impl Tally {
             counts.failed += 1;
             *counts.troubles.entry(trouble).or_default() += 1;
             counts.refusals.saturating_record(micros(now - due));
-            counts.second(after).failed += 1;
+            counts.step(after).failed += 1;
         });
     }
 
@@ -147,7 +169,7 @@ impl Tally {
         let after = Instant::now() - self.began();
         self.with(|counts| {
             counts.not_sent += 1;
-            counts.second(after).not_sent += 1;
+            counts.step(after).not_sent += 1;
         });
     }
 
@@ -157,14 +179,36 @@ impl Tally {
 }
 
 impl Counts {
-    fn second(&mut self, after: Duration) -> &mut Second {
+    /// The latencies of answers with nothing stale in them.
+    pub fn fresh_latency(&self) -> Histogram<u64> {
+        let mut fresh = self.latency.clone();
+        // It cannot fail: all of these were recorded there with the same bounds.
+        let _ = fresh.subtract(&self.stale_latency);
+        fresh
+    }
+
+    /// The step that a moment is in. An answer that is counted a whisker late, when the next step has
+    /// begun, has its latency in that one.
+    fn step(&mut self, after: Duration) -> &mut Step {
         self.last = self.last.max(after);
-        let index = usize::try_from(after.as_secs()).unwrap_or_default();
-        if self.seconds.len() <= index {
-            self.seconds.resize(index + 1, Second::default());
+        let index = after.as_millis() / self.step.as_millis().max(1);
+        let index = usize::try_from(index).unwrap_or_default();
+        if self.steps.len() <= index {
+            self.close_step();
+            self.current.reset();
+            self.steps.resize(index + 1, Step::default());
         }
         #[expect(clippy::indexing_slicing, reason = "just made long enough")]
-        &mut self.seconds[index]
+        &mut self.steps[index]
+    }
+
+    /// Says how long the answers of the last step took.
+    fn close_step(&mut self) {
+        let current = &self.current;
+        if let Some(step) = self.steps.last_mut().filter(|_| !current.is_empty()) {
+            step.p50 = current.value_at_quantile(0.5);
+            step.p99 = current.value_at_quantile(0.99);
+        }
     }
 }
 
@@ -228,4 +272,45 @@ fn code_name(code: Code) -> &'static str {
 
 fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An answer of so many people, `stale` of them.
+    fn summary(people: u64, stale: u64) -> Summary {
+        Summary {
+            resolutions: people,
+            outcomes: [0, people, 0, 0, 0, 0],
+            stale,
+            ..Summary::default()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn stale_answers_are_told_apart_and_each_step_has_its_own_latency() -> Result<(), String>
+    {
+        let tally = Tally::new(Duration::from_secs(2))?;
+        let began = tally.began();
+        let wait = |millis| tokio::time::sleep(Duration::from_millis(millis));
+        wait(1000).await;
+        tally.answered(began + Duration::from_millis(990), 3, &summary(3, 0));
+        wait(1500).await;
+        tally.answered(began + Duration::from_millis(2400), 3, &summary(3, 2));
+        tally.answered(began + Duration::from_millis(2400), 3, &summary(3, 0));
+        // Nothing happens in the step from 4 to 6.
+        wait(4000).await;
+        tally.answered(began + Duration::from_secs(6), 3, &summary(3, 3));
+        let counts = tally.counts();
+        let steps = counts.steps.iter();
+        let steps: Vec<_> = steps
+            .map(|step| (step.answered, step.stale, step.p99 / 10_000))
+            .collect();
+        assert_eq!(steps, [(1, 0, 1), (2, 2, 10), (0, 0, 0), (1, 3, 50)]);
+        assert_eq!((counts.latency.len(), counts.stale_latency.len()), (4, 2));
+        assert_eq!((counts.stale, counts.fresh_latency().len()), (5, 2));
+        assert_eq!(counts.fresh_latency().max() / 10_000, 10);
+        Ok(())
+    }
 }

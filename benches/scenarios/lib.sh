@@ -9,6 +9,11 @@ TABLE=/dev/null
 FORM=fixed
 SERVER_PID=""
 SANDBOX_PID=""
+# Where a server of its own keeps what it knows; empty: nowhere.
+DATA=""
+LOG_LEVEL=warn
+# Before a load that is about the server's own speed or memory: the widest quota there is.
+WIDE="FEISHU_ID_QUOTA__PER_SECOND=10000 FEISHU_ID_QUOTA__PER_MINUTE=100000"
 # Feishu's answer takes so long, in milliseconds.
 FEISHU_MS=30
 
@@ -21,33 +26,81 @@ lasting() {
     echo "${BENCH_SECONDS:-$1}"
 }
 
+# pause SECONDS: for a trial run the minute before is not worth its time.
+pause() {
+    [[ -z ${BENCH_SECONDS:-} ]] && echo "$1" || echo 1
+}
+
+# machine: where the figures come from.
+machine() {
+    printf '%s cores' "$(nproc)"
+    awk -F ': *' '/^model name/ { printf " (%s)", $2; exit }' /proc/cpuinfo
+}
+
 # --- Servers ----------------------------------------------------------------------------------
 
-# serve [NAME=VALUE...]: a fresh server and its simulated Feishu in one process.
+# serve [NAME=VALUE...]: a fresh server with these settings and its simulated Feishu in one process.
 serve() {
     end_server
-    start server "${WITHOUT_CREDENTIALS[@]}" "$@" "$FEISHU_ID_BIN" --log-level warn serve --sandbox --listen 127.0.0.1:0
+    start server "${WITHOUT_CREDENTIALS[@]}" "$@" "$FEISHU_ID_BIN" --log-level "$LOG_LEVEL" serve --sandbox --listen 127.0.0.1:0 --http-listen 127.0.0.1:0
     SERVER_PID=$STARTED
     await_server server
     read_sandbox server
     feishu "{}"
 }
 
-# serve_apart: the same in two processes, so that the memory is the server's alone.
+# serve_apart [NAME=VALUE...]: the same in two processes, so that the memory is the server's alone,
+# with a data directory. serve_apart_without_data: without one.
 serve_apart() {
+    feishu_apart
+    DATA="$WORK/data.$SANDBOX_PID"
+    serve_again 127.0.0.1:0 "$@"
+}
+
+serve_apart_without_data() {
+    feishu_apart
+    serve_again 127.0.0.1:0 "$@"
+}
+
+# feishu_apart: a simulated Feishu of its own, and no server.
+feishu_apart() {
     end_server
     start_sandbox
     SANDBOX_PID=$STARTED
+    DATA=""
     feishu "{}"
-    DATA="$WORK/data.$SANDBOX_PID"
-    serve_again 127.0.0.1:0
 }
 
-# serve_again ADDRESS: a server on the simulated Feishu and the data that are there.
+# serve_again ADDRESS [NAME=VALUE...]: a server on the simulated Feishu and the data that are there.
 serve_again() {
-    start server env FEISHU_ID_DATA__DIR="$DATA" "$FEISHU_ID_BIN" --log-level warn serve --listen "$1"
+    local address=$1
+    shift
+    [[ -z $DATA ]] || set -- "FEISHU_ID_DATA__DIR=$DATA" "$@"
+    start server env "$@" "$FEISHU_ID_BIN" --log-level "$LOG_LEVEL" serve --listen "$address" --http-listen 127.0.0.1:0
     SERVER_PID=$STARTED
     await_server server
+}
+
+# serve_all_tenants [NAME=VALUE...]: a server for every tenant of the simulated Feishu that is there.
+serve_all_tenants() {
+    [[ -z $DATA ]] || set -- "FEISHU_ID_DATA__DIR=$DATA" "$@"
+    # One table of TOML for each that it has named.
+    awk '/^# tenant / { printf "[tenants.%s]\n", $3 }
+        /^FEISHU_BASE_URL=/ { print "base_url = \"" substr($0, 17) "\"" }
+        /^FEISHU_APP_ID=/ { print "app_id = \"" substr($0, 15) "\"" }
+        /^FEISHU_APP_SECRET=/ { print "app_secret = \"" substr($0, 19) "\"" }' "$WORK/sandbox.log" >"$WORK/tenants.toml"
+    start server "${WITHOUT_CREDENTIALS[@]}" "$@" "$FEISHU_ID_BIN" --log-level "$LOG_LEVEL" serve \
+        --config "$WORK/tenants.toml" --listen 127.0.0.1:0 --http-listen 127.0.0.1:0
+    SERVER_PID=$STARTED
+    await_server server
+}
+
+# kill_server: it is meant to have no time for anything.
+kill_server() {
+    kill -KILL "$SERVER_PID"
+    wait "$SERVER_PID" 2>/dev/null || true
+    RUNNING="${RUNNING// $SERVER_PID/}"
+    SERVER_PID=""
 }
 
 end_server() {
@@ -72,6 +125,10 @@ rss() {
 
 rss_peak() {
     awk '/^VmHWM/ { printf "%.0f", $2 / 1000 }' "/proc/$1/status"
+}
+
+rss_kb() {
+    awk '/^VmRSS/ { print $2 }' "/proc/$1/status"
 }
 
 # cpu PID: processor time spent, in ticks of 10 ms. The name in field 2 has no blanks.
@@ -201,6 +258,19 @@ median() {
 print(short(statistics.median(map(float, sys.argv[1:]))))' "$@"
 }
 
+# quartiles NUMBER...: the first and the third; the same number twice if there is only one.
+quartiles() {
+    python3 -c "import statistics, sys$SHORT"'
+numbers = [float(text) for text in sys.argv[1:]]
+first, _, third = statistics.quantiles(numbers, method="inclusive") if len(numbers) > 1 else numbers * 3
+print(short(first), short(third))' "$@"
+}
+
+# share A B: A of B in per cent; no A is none. A dash if there is no B.
+share() {
+    awk -v a="$1" -v b="$2" 'BEGIN { if (b == "-" || b == 0) print "-"; else printf "%.1f %%", 100 * (a + 0) / b }'
+}
+
 # ratio A B: A / B, or a dash.
 ratio() {
     awk -v a="$1" -v b="$2" 'BEGIN { if (a == "-" || b == "-" || b == 0) print "-"; else printf "%.2f", a / b }'
@@ -229,6 +299,26 @@ header() {
 # say TEXT: a paragraph below the table.
 say() {
     printf '\n%s\n' "$*" | tee -a "$TABLE"
+}
+
+# between MARK FILE CONTENT: puts the file CONTENT between the marks of that name in FILE.
+between() {
+    grep -qxF "<!-- $1 -->" "$2" || die "$2 has no marks for $1"
+    awk -v mark="<!-- $1 -->" -v content="$3" '
+        !skip { print }
+        $0 == mark { while ((getline line < content) > 0) print line; skip = 1 }
+        $0 == "<!-- end -->" && skip { print; skip = 0 }' "$2" >"$WORK/between"
+    cp "$WORK/between" "$2"
+}
+
+# drawing NAME TITLE MODE ARGUMENT...: a plot of benches/plot.py as an SVG beside the README.
+drawing() {
+    [[ $WRITE == yes ]] || return 0
+    local name=$1 title=$2 mode=$3
+    shift 3
+    "$ROOT/scripts/tools" plots >/dev/null || return 0
+    "$TOOLS/venv/bin/python" "$ROOT/benches/plot.py" "$mode" "$ROOT/benches/$name.svg" "$title" "$@"
+    printf '\n![%s](%s.svg)\n' "$title" "$name" >>"$TABLE"
 }
 
 # plot NAME TITLE LEVEL LABEL=LOAD...: what was answered in each second of these loads, as an SVG

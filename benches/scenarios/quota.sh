@@ -55,11 +55,6 @@ settle() {
     sleep "$(pause 61)"
 }
 
-# pause SECONDS: for a trial run the minute before is not worth its time.
-pause() {
-    [[ -z ${BENCH_SECONDS:-} ]] && echo "$1" || echo 1
-}
-
 row_of_rate() {
     local name=$1
     cells "$FORM" "$2" "$3" "$(of "$name" answered) of $(of "$name" calls)" "$(troubles "$name")" "$(stats batch_get_id_calls)" \

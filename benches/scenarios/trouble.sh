@@ -59,9 +59,7 @@ scenario_crash() {
         loading=$STARTED
         for ((started = 1; started < 11; started++)); do
             sleep "$pause"
-            # It is meant to have no time for anything.
-            kill -KILL "$SERVER_PID"
-            wait "$SERVER_PID" 2>/dev/null || true
+            kill_server
             serve_again "$SERVER"
         done
         end_load crash "$loading"

@@ -2,17 +2,18 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::kept::Kept;
 use crate::{
-    admin::stored::Stored,
+    admin::stored::{NotRemoved, StoreStatus, Stored, Whose},
     clock,
     config::{Config, StoreKind, TenantConfig},
+    identity::Identifier,
     quota::{Ledger, Limit, Meter, Quota, millis},
     resolver::Tier,
-    store::{self, Store, Vault},
+    store::{self, Scope, Selection, Store, Vault},
 };
 
 /// Under which name a tenant's books are kept.
@@ -23,6 +24,9 @@ const KEEP: Duration = Duration::from_hours(32 * 24);
 const EVERY: Duration = Duration::from_millis(500);
 /// How long the first page of the books may take to be written; the service starts all the same.
 const START: Duration = Duration::from_millis(300);
+
+/// Removals of single records that wait for the store at a time.
+const SIDE_BY_SIDE: usize = 32;
 
 /// The store and its vault, if there is one.
 #[derive(Clone)]
@@ -92,11 +96,6 @@ impl Persisted {
         &self.store
     }
 
-    /// The store as administration sees it; `tiers` are the tenants' parts.
-    pub(super) fn for_administration(&self, tiers: BTreeMap<u32, Tier>) -> Arc<dyn Stored> {
-        Arc::new(Kept::new("disk", self.store.clone(), tiers))
-    }
-
     /// A tenant's part of it.
     pub(super) fn tier(&self, tenant: &TenantConfig) -> Tier {
         Tier::new(
@@ -124,6 +123,81 @@ pub(super) async fn quota(limits: &[Limit], tier: Option<&Tier>, meter: &Meter) 
     match ledger.history(clock::wall_now(), in_a_second) {
         Some(history) => Quota::with_history(limits, &history),
         None => Quota::new(limits),
+    }
+}
+
+/// The store as administration knows it.
+pub(super) struct Shelves {
+    store: Arc<dyn Store>,
+    /// By the directory's number in the cache's keys.
+    tiers: BTreeMap<u32, Tier>,
+}
+
+impl Shelves {
+    pub(super) fn new(persisted: &Persisted, tiers: BTreeMap<u32, Tier>) -> Self {
+        let store = persisted.store().clone();
+        Self { store, tiers }
+    }
+
+    async fn remove_all(
+        &self,
+        scopes: Vec<Scope>,
+        negative_only: bool,
+    ) -> Result<usize, NotRemoved> {
+        let removals = scopes.into_iter().map(|scope| {
+            let selection = Selection {
+                scope,
+                negative_only,
+            };
+            self.store.remove(selection)
+        });
+        let mut removals = stream::iter(removals).buffer_unordered(SIDE_BY_SIDE);
+        let mut removed = 0;
+        while let Some(result) = removals.next().await {
+            removed += result.map_err(|why| NotRemoved(why.to_string()))?;
+        }
+        Ok(removed)
+    }
+}
+
+impl Stored for Shelves {
+    fn remove<'a>(
+        &'a self,
+        whose: Whose<'a>,
+        negative_only: bool,
+    ) -> BoxFuture<'a, Result<usize, NotRemoved>> {
+        let tier = |directory| self.tiers.get(&directory);
+        let scopes = match whose {
+            Whose::Everybody => vec![Scope::Everything],
+            Whose::Directory(directory) => tier(directory)
+                .map(|tier| Scope::Directory(tier.directory()))
+                .into_iter()
+                .collect(),
+            Whose::People { directory, people } => {
+                let both = |who: &'a Identifier| [(who, false), (who, true)];
+                let key = |(who, include_resigned): (&Identifier, bool)| {
+                    Some(Scope::Key(
+                        tier(directory)?.key(include_resigned, who.as_str()),
+                    ))
+                };
+                people.iter().flat_map(both).filter_map(key).collect()
+            }
+        };
+        self.remove_all(scopes, negative_only).boxed()
+    }
+
+    fn status(&self) -> StoreStatus {
+        let stats = self.store.stats();
+        StoreStatus {
+            kind: "disk",
+            records: stats.records,
+            bytes: stats.bytes,
+            waiting: stats.waiting,
+            written: stats.written,
+            dropped: stats.dropped,
+            failed_reads: stats.failed_reads,
+            failed_writes: stats.failed_writes,
+        }
     }
 }
 

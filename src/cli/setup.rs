@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::{
-    config::{Config, FlagSetting, Loaded, Sources, TenantConfig},
+    config::{Config, FlagSetting, Loaded, Sources, StoreKind, TenantConfig},
     sandbox::{Sandbox, SandboxSettings},
 };
 
@@ -59,6 +59,8 @@ pub(super) async fn with_tenants(
     let sandbox = start_sandbox(SandboxSettings::default()).await?;
     let mut config = loaded.config;
     config.tenants = tenants_of(&sandbox);
+    // What is simulated ends with the simulation.
+    config.cache.store = StoreKind::None;
     Ok((config, Some(sandbox)))
 }
 

@@ -92,7 +92,7 @@ impl Registry {
         }
     }
 
-    /// Every metric in the text format of `OpenMetrics`, which is Prometheus' own.
+    /// Every metric in Prometheus' text format (that of `OpenMetrics`).
     pub fn text(&self) -> String {
         let mut registry = prometheus_client::registry::Registry::with_prefix(about::PREFIX);
         registry.register_collector(Box::new(self.clone()));

@@ -303,12 +303,11 @@ impl Core {
             return stored;
         }
         let who = strangers.iter().map(|(_, who)| *who);
-        // Before it is read: what is flushed meanwhile does not come back.
-        let (now, wall) = (Instant::now(), clock::wall_now());
+        let (read_at, wall) = (Instant::now(), clock::wall_now());
         let found = tier.fetch(ask.include_resigned, who).await;
         for ((person, who), bytes) in strangers.into_iter().zip(found) {
             if let Some(bytes) = bytes {
-                self.cache.restore(key(who), &bytes, now, wall);
+                self.cache.restore(key(who), &bytes, read_at, wall);
                 stored.insert(person);
             }
         }

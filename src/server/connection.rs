@@ -3,7 +3,6 @@
 
 use std::{
     net::SocketAddr,
-    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -11,16 +10,17 @@ use std::{
     time::Duration,
 };
 
-use hyper::{rt::Executor, server::conn::http2};
+use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::{sleep, timeout},
 };
-use tokio_util::task::TaskTracker;
 
 use super::{
-    ServerSettings, preface,
+    ServerSettings,
+    handlers::{Driven, Handlers},
+    preface,
     request::{Peer, Requests, Shared},
 };
 use crate::{metrics::Rpcs, shutdown::Shutdown};
@@ -55,21 +55,6 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         self.0.disconnected();
-    }
-}
-
-/// Runs the handlers of requests and knows when the last one is gone. A handler is dropped soon
-/// after its connection.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Handlers(pub(super) TaskTracker);
-
-impl<F> Executor<F> for Handlers
-where
-    F: Future + Send + 'static,
-    F::Output: Send + 'static,
-{
-    fn execute(&self, handler: F) {
-        drop(self.0.spawn(handler));
     }
 }
 
@@ -117,20 +102,21 @@ impl Connections {
                 connection: next_number(),
             },
         };
-        let connection = http2_builder(settings, self.handlers.clone())
-            .serve_connection(TokioIo::new(io), requests);
-        let mut connection = pin!(connection);
+        let handlers = self.handlers.of_connection();
+        let connection =
+            http2_builder(settings, handlers.clone()).serve_connection(TokioIo::new(io), requests);
+        let mut driven = Driven::new(connection, handlers);
         let bound = tokio::select! {
             biased;
             () = self.shutdown.draining() => settings.drain_timeout,
-            ended = connection.as_mut() => return done(ended),
+            ended = &mut driven => return done(ended),
             () = sleep(settings.jittered_age()) => settings.max_connection_age_grace,
         };
         // GOAWAY: what is in flight finishes, new calls go elsewhere.
-        connection.as_mut().graceful_shutdown();
+        driven.connection.as_mut().graceful_shutdown();
         tokio::select! {
             biased;
-            ended = connection.as_mut() => return done(ended),
+            ended = &mut driven => return done(ended),
             () = self.end_of_grace(bound) => {}
         }
         tracing::debug!("connection cut: something was still open at the end of its grace");
@@ -163,6 +149,8 @@ fn http2_builder(settings: &ServerSettings, handlers: Handlers) -> http2::Builde
     let mut builder = http2::Builder::new(handlers);
     builder
         .timer(TokioTimer::new())
+        // No part of gRPC, and a fifth of a small answer's bytes.
+        .auto_date_header(false)
         .keep_alive_interval(settings.keepalive_interval)
         .keep_alive_timeout(settings.keepalive_timeout)
         .max_concurrent_streams(settings.max_concurrent_streams)

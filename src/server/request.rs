@@ -1,20 +1,20 @@
-//! What happens to every request around the service that answers it: who calls, the request id, the
-//! deadline, the limit on requests in flight, and a panic's answer. Called by `connection`.
+//! What happens to every request before the service that answers it: who calls, the request id, the
+//! deadline, and the limit on requests in flight. Called by `connection`.
 
-use std::{convert::Infallible, net::SocketAddr, panic::AssertUnwindSafe, pin::Pin, sync::Arc};
+use std::{convert::Infallible, future::ready, net::SocketAddr, sync::Arc};
 
-use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use tokio::time::{Instant, timeout_at};
-use tonic::{Code, Status, body::Body, codegen::Service as _, service::Routes};
-use tracing::Instrument as _;
+use tokio::time::Instant;
+use tonic::body::Body;
 
 use super::{
-    ServerSettings,
-    place::{Full, Place, Places},
-    refusal, timeout,
-    timeout::TimedBody,
+    ServerSettings, Services,
+    answering::{Answering, Handled, Told},
+    place::{Full, Places},
+    refusal,
+    services::Answer,
+    timeout::{self, TimedBody},
 };
 use crate::{
     caller::{CallerId, Origin},
@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// The header in which callers send an id of their own.
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Longest request id that is taken over, in bytes: room for several UUIDs, none for a log flood.
 const MAX_REQUEST_ID_BYTES: usize = 128;
@@ -43,7 +43,7 @@ pub struct RequestId(HeaderValue);
 
 /// What all requests of a server share.
 pub(super) struct Shared {
-    routes: Routes,
+    services: Services,
     settings: ServerSettings,
     places: Arc<Places>,
 }
@@ -63,6 +63,10 @@ impl RequestId {
         self.0.to_str().unwrap_or_default()
     }
 
+    pub(super) fn value(&self) -> HeaderValue {
+        self.0.clone()
+    }
+
     fn from_headers(headers: &HeaderMap) -> Option<Self> {
         let value = headers.get(X_REQUEST_ID)?;
         let fits = (1..=MAX_REQUEST_ID_BYTES).contains(&value.len());
@@ -73,9 +77,9 @@ impl RequestId {
 // === impl Shared ===
 
 impl Shared {
-    pub(super) fn new(routes: Routes, settings: ServerSettings) -> Self {
+    pub(super) fn new(services: Services, settings: ServerSettings) -> Self {
         Self {
-            routes: routes.prepare(),
+            services,
             places: Places::new(&settings),
             settings,
         }
@@ -85,88 +89,66 @@ impl Shared {
         &self.settings
     }
 
-    async fn answer(&self, peer: Peer, mut request: Request<Incoming>) -> Response<TimedBody> {
-        let request_id = RequestId::from_headers(request.headers());
-        request.extensions_mut().insert(peer);
-        request.extensions_mut().insert(CallerId(peer.connection));
-        let ip = peer.address.map(|address| address.ip());
-        request.extensions_mut().insert(Origin::of(ip));
-        if let Some(id) = &request_id {
-            request.extensions_mut().insert(id.clone());
-        }
-        // So that every log line of the handler carries the caller's id.
-        let span = request_id.as_ref().map_or_else(tracing::Span::none, |id| {
-            tracing::info_span!("request", id = id.as_str())
-        });
-        let path =
-            tracing::enabled!(tracing::Level::DEBUG).then(|| request.uri().path().to_owned());
+    fn answer(&self, peer: Peer, mut request: Request<Incoming>) -> Answering {
         let began = Instant::now();
-        let mut response = match self.places.enter(request.uri().path(), began) {
-            Ok(place) => self.timed(request, place).instrument(span.clone()).await,
-            Err(Full) => refusal::response(&refusal::overloaded()),
+        let told = Told::of(&request);
+        let place = match self.places.enter(request.uri().path(), began) {
+            Ok(place) => place,
+            Err(Full) => return Answering::refused(refusal::overloaded(), None, began, told),
         };
-        span.in_scope(|| {
-            // A stream's status comes later, in its trailers.
-            let status = response.headers().get(Status::GRPC_STATUS);
-            let status = status.and_then(|code| code.to_str().ok());
-            let duration_ms = began.elapsed().as_millis();
-            tracing::debug!(path, status, duration_ms, "answered");
-        });
-        if let Some(RequestId(id)) = request_id {
-            response.headers_mut().insert(X_REQUEST_ID, id);
-        }
-        response
-    }
-
-    /// The service's answer, or what there is in its place; its body keeps the place.
-    async fn timed(&self, request: Request<Incoming>, mut place: Place) -> Response<TimedBody> {
-        match self.serve(request, place.began()).await {
-            Ok((mut response, deadline)) => {
-                refusal::explain(response.headers_mut());
-                let code = response.headers().get(Status::GRPC_STATUS);
-                let code = code.map(|code| Code::from_bytes(code.as_bytes()));
-                response.map(|body| TimedBody::new(body, deadline, place, code))
+        let deadline = match timeout::deadline(request.headers(), began) {
+            Ok(deadline) => deadline,
+            Err(timeout::Malformed) => {
+                return Answering::refused(refusal::malformed_timeout(), Some(place), began, told);
             }
-            Err(status) => {
-                place.ends_with(status.code());
-                refusal::response(&status)
-            }
-        }
-    }
-
-    async fn serve(
-        &self,
-        mut request: Request<Incoming>,
-        began: Instant,
-    ) -> Result<(Response<Body>, Option<Deadline>), Status> {
-        // A tunnel is no call, and hyper would hold it open for us.
-        if request.method() == Method::CONNECT {
-            let mut response = Response::new(Body::default());
-            *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-            return Ok((response, None));
-        }
-        let deadline = timeout::deadline(request.headers(), began)
-            .map_err(|timeout::Malformed| refusal::malformed_timeout())?;
-        if let Some(deadline) = deadline {
-            request.extensions_mut().insert(deadline);
-        }
-        let answered = AssertUnwindSafe(self.routed(request)).catch_unwind();
+        };
         let until =
             deadline.unwrap_or_else(|| Deadline::after_moment(began, self.settings.answer_timeout));
-        match timeout_at(until.instant(), answered).await {
-            Ok(Ok(response)) => Ok((response, deadline)),
-            Ok(Err(_panic)) => Err(refusal::panicked()),
-            Err(_elapsed) if deadline.is_none() => Err(refusal::answer_overdue()),
-            Err(_elapsed) => Err(refusal::deadline_exceeded()),
+        let extensions = request.extensions_mut();
+        extensions.insert(peer);
+        extensions.insert(CallerId(peer.connection));
+        let ip = peer.address.map(|address| address.ip());
+        extensions.insert(Origin::of(ip));
+        if let Some(deadline) = deadline {
+            extensions.insert(deadline);
         }
+        if let Some(id) = told.as_ref().and_then(|told| told.id.as_ref()) {
+            extensions.insert(id.0.clone());
+        }
+        // A tunnel is no call, and hyper would hold it open for us.
+        let answer = if request.method() == Method::CONNECT {
+            no_tunnel()
+        } else {
+            self.services.call(request)
+        };
+        let handled = Handled {
+            answer,
+            place,
+            deadline,
+            until,
+            timer: None,
+        };
+        Answering::handled(handled, told)
     }
+}
 
-    async fn routed(&self, request: Request<Incoming>) -> Response<Body> {
-        // A router is always ready, and cloning one clones an `Arc`.
-        match self.routes.clone().call(request).await {
-            Ok(response) => response,
-            Err(never) => match never {},
-        }
+fn no_tunnel() -> Answer {
+    let mut response = Response::new(Body::default());
+    *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+    Box::pin(ready(Ok(response)))
+}
+
+impl Told {
+    /// None if there is nothing to tell, as of most requests.
+    fn of(request: &Request<Incoming>) -> Option<Box<Self>> {
+        let path = tracing::enabled!(tracing::Level::DEBUG);
+        let path = path.then(|| request.uri().path().to_owned());
+        // So that every log line of the handler carries the caller's id.
+        let id = RequestId::from_headers(request.headers()).map(|id| {
+            let span = tracing::info_span!("request", id = id.as_str());
+            (id, span)
+        });
+        (id.is_some() || path.is_some()).then(|| Box::new(Self { id, path }))
     }
 }
 
@@ -175,11 +157,9 @@ impl Shared {
 impl hyper::service::Service<Request<Incoming>> for Requests {
     type Response = Response<TimedBody>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+    type Future = Answering;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let shared = Arc::clone(&self.shared);
-        let peer = self.peer;
-        Box::pin(async move { Ok(shared.answer(peer, request).await) })
+    fn call(&self, request: Request<Incoming>) -> Answering {
+        self.shared.answer(self.peer, request)
     }
 }

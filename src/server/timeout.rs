@@ -17,6 +17,9 @@ use tonic::{Code, Status};
 use super::{place::Place, refusal};
 use crate::deadline::Deadline;
 
+/// A message and its trailers.
+const UNARY_FRAMES: u64 = 2;
+
 /// The header of the gRPC protocol.
 const GRPC_TIMEOUT: &str = "grpc-timeout";
 
@@ -69,6 +72,8 @@ pub(super) struct TimedBody {
     /// None once it has ended.
     inner: Option<tonic::body::Body>,
     deadline: Option<Instant>,
+    /// How many frames have been handed over.
+    frames: u64,
     /// Made when the body first has to wait.
     sleep: Option<Pin<Box<Sleep>>>,
     place: Option<Place>,
@@ -92,6 +97,7 @@ impl TimedBody {
         Self {
             inner: Some(inner),
             deadline: deadline.map(Deadline::instant),
+            frames: 0,
             sleep: None,
             place: Some(place),
         }
@@ -125,13 +131,16 @@ impl Body for TimedBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        // The deadline comes first, so that a body that is always ready cannot outrun it.
-        let overdue = self.deadline.is_some_and(|end| Instant::now() >= end);
+        // The deadline comes first, so that a body that is always ready cannot outrun it. The two
+        // frames of a unary answer follow a handler that has just been in time.
+        let is_stream = self.frames >= UNARY_FRAMES;
+        let overdue = is_stream && self.deadline.is_some_and(|end| Instant::now() >= end);
         let Some(inner) = self.inner.as_mut() else {
             return Poll::Ready(None);
         };
         if !overdue {
             if let Poll::Ready(frame) = Pin::new(inner).poll_frame(cx) {
+                self.frames += 1;
                 if let Some(code) = end(frame.as_ref()) {
                     self.end(code);
                 }

@@ -1,5 +1,14 @@
 //! What a running server shows of itself over HTTP: metrics and probes.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::float_cmp,
+    reason = "tests; and counts are whole numbers"
+)]
+
 mod exposition;
 mod metrics;
 mod probes;

@@ -5,6 +5,7 @@ mod admin;
 mod cache;
 mod harness;
 mod month;
+mod restart;
 mod rows;
 mod stale;
 mod stream;

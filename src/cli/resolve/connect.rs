@@ -9,6 +9,7 @@ use crate::{
         setup::{self, ConfigArgs},
         terminal,
     },
+    config::StoreKind,
     sandbox::Sandbox,
 };
 
@@ -39,6 +40,8 @@ pub(super) async fn open(
     } else {
         config.quota = config.quota.share(QUOTA_PARTS);
     }
+    // A running server's store is that server's.
+    config.cache.store = StoreKind::None;
     let inside = app::in_process(config)
         .await
         .map_err(|error| Failure::Usage(terminal::with_causes(&error)))?;

@@ -74,7 +74,7 @@ serve_stale = \"721h\"
 dir = \"\"
 dri = \"/x\"
 ";
-    let told = errors("store", toml, &[("FEISHU_ID_CACHE__KEY_FIEL", "/x")]);
+    let told = errors("store", toml, &[("FEISHU_ID_CACHE__KEYFILE", "/x")]);
     let expected = [
         "feishu-id.toml:5: data.dir: must not be empty",
         "feishu-id.toml:2: cache.store: \"redis\" is not available yet: \"disk\" or \"none\"",
@@ -84,7 +84,7 @@ dri = \"/x\"
     assert_eq!(told.lines().collect::<Vec<_>>(), expected);
     let told = errors("store", "[cache]\nstore = \"file\"", &[]);
     assert!(told.ends_with("cache.store: expected \"disk\" or \"none\""));
-    let variables = [("FEISHU_ID_CACHE__KEY_FIEL", "/x")];
+    let variables = [("FEISHU_ID_CACHE__KEYFILE", "/x")];
     let warnings = load("store", "", &variables).unwrap().warnings;
     assert!(
         warnings[0].ends_with("did you mean cache.key_file?"),

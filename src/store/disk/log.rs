@@ -181,6 +181,12 @@ impl Log {
         Ok(place)
     }
 
+    #[cfg(test)]
+    pub(super) fn leave_torn(&mut self, bytes: &[u8]) {
+        assert!(self.file.write_all_at(bytes, self.end).is_ok());
+        self.torn = true;
+    }
+
     fn write(&mut self, block: &mut Block) -> io::Result<u64> {
         let place = self.end;
         let bytes = block.bytes();
@@ -208,6 +214,21 @@ impl Log {
     pub(super) fn compact(
         &self,
         records: Vec<(u64, Slot)>,
+        index: Index,
+        stop: impl FnMut() -> bool,
+    ) -> io::Result<Option<(Self, Index)>> {
+        let copied = self.copy(records, index, stop);
+        if !matches!(copied, Ok(Some(_))) {
+            // On a full disk above all, half a copy must not stay. What cannot be removed now, the
+            // next one removes.
+            let _later = discard(&beside(&self.path));
+        }
+        copied
+    }
+
+    fn copy(
+        &self,
+        records: Vec<(u64, Slot)>,
         mut index: Index,
         mut stop: impl FnMut() -> bool,
     ) -> io::Result<Option<(Self, Index)>> {
@@ -222,7 +243,6 @@ impl Log {
             placed.push((short, slot, block.push_bytes(&bytes)));
             if !block.has_room() {
                 if stop() {
-                    discard(&beside(&self.path))?;
                     return Ok(None);
                 }
                 new.write_copies(&mut block, &mut placed, &mut index)?;

@@ -65,7 +65,8 @@ pub enum Unavailable {
     File(PathBuf, #[source] io::Error),
 }
 
-/// Opens the store of a directory. Reads the file through: some 50 ms for each 100,000 records.
+/// Opens the store of a directory. Blocks while it reads the file through: some 80 ms for each
+/// 100,000 records.
 ///
 /// # Errors
 /// Why the process must do without; nothing was changed but for a directory or a key that was made.

@@ -10,7 +10,7 @@ use tokio::{sync::oneshot, time::Instant};
 
 use crate::store::{Record, RecordKey, Selection, StoreError};
 
-/// Most records that wait: ten full writes, or 5 s of what a process can get from Feishu.
+/// Most records that wait: ten full writes, or what 50 calls a second bring in 8 s.
 const MAX_WAITING: usize = 20_000;
 /// Most bytes that wait.
 const MAX_WAITING_BYTES: usize = 16 * 1024 * 1024;
@@ -40,7 +40,7 @@ pub(super) enum Order {
 pub(super) enum Work {
     Order(Order),
     Write,
-    /// Nothing: look after the file.
+    /// Look after the file: it is time.
     Idle,
     Close,
 }
@@ -140,7 +140,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Waits for something to do, at most until `idle_at`.
+    /// Waits for something to do; at `idle_at` there is.
     pub(super) fn next(&self, idle_at: Instant) -> Work {
         let mut lines = self.lock();
         loop {
@@ -151,12 +151,13 @@ impl Queue {
                 return Work::Close;
             }
             let now = Instant::now();
+            // First, or a queue that is always full would let the file grow for ever.
+            if idle_at <= now {
+                return Work::Idle;
+            }
             let due = lines.due();
             if due.is_some_and(|due| due <= now) {
                 return Work::Write;
-            }
-            if idle_at <= now {
-                return Work::Idle;
             }
             let until = due.map_or(idle_at, |due| due.min(idle_at));
             let waited = self.changed.wait_timeout(lines, until - now);

@@ -17,13 +17,13 @@ use feishu_id::{
         identity_service_server::{IdentityService, IdentityServiceServer},
         resolve_user_ids_stream_response::Result as Answer,
     },
-    server::{self, ServerSettings},
+    server::{self, ServerSettings, Services},
     shutdown::Shutdown,
 };
 use futures_util::stream::BoxStream;
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
-use tonic::{Request, Response, Status, Streaming, service::Routes};
+use tonic::{Request, Response, Status, Streaming};
 
 /// What the server does beside answering.
 #[derive(Clone, Copy, Default)]
@@ -70,7 +70,7 @@ impl Fake {
             runtime.block_on(async move {
                 let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
                 address.send(listener.local_addr().unwrap()).unwrap();
-                let routes = Routes::new(IdentityServiceServer::new(service));
+                let routes = Services::default().with(IdentityServiceServer::new(service));
                 server::serve(listener, routes, ServerSettings::default(), stop).await;
             });
         });

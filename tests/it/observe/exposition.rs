@@ -1,4 +1,4 @@
-//! A strict reader of the OpenMetrics text format: whatever is not by its rules fails the test.
+//! A strict reader of the `OpenMetrics` text format: whatever is not by its rules fails the test.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -23,7 +23,7 @@ use feishu_id::{
             identity_service_server::{IdentityService, IdentityServiceServer},
         },
     },
-    server::{Peer, RequestId, ServeOutcome, ServerSettings, serve},
+    server::{Peer, RequestId, ServeOutcome, ServerSettings, Services, serve},
     shutdown::Shutdown,
 };
 use futures_util::{Stream, StreamExt as _, stream};
@@ -32,7 +32,6 @@ use tokio_util::sync::CancellationToken;
 use tonic::{
     Request, Response, Status, Streaming,
     metadata::MetadataMap,
-    service::Routes,
     transport::{Channel, Endpoint},
 };
 
@@ -93,10 +92,11 @@ pub fn connection(metadata: &MetadataMap) -> u64 {
 }
 
 /// The double's and the health service's routes.
-pub fn routes(double: &Double, shutdown: &Shutdown) -> (Routes, HealthHandle) {
+pub fn routes(double: &Double, shutdown: &Shutdown) -> (Services, HealthHandle) {
     let (handle, health) = health::new(shutdown.clone());
-    let routes = Routes::new(IdentityServiceServer::new(double.clone()))
-        .add_service(HealthServer::new(health));
+    let routes = Services::default()
+        .with(IdentityServiceServer::new(double.clone()))
+        .with(HealthServer::new(health));
     (routes, handle)
 }
 

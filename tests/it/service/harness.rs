@@ -19,7 +19,8 @@ use tonic_types::StatusExt as _;
 pub struct Service {
     pub sandbox: Sandbox,
     config: Config,
-    inside: InProcess,
+    /// None only while it starts anew.
+    inside: Option<InProcess>,
 }
 
 impl Service {
@@ -47,21 +48,41 @@ impl Service {
         Self {
             sandbox,
             config,
-            inside,
+            inside: Some(inside),
         }
     }
 
-    /// The same service started anew on the same sandbox: without a token, without memory.
+    /// The same service started anew on the same sandbox: without a token, without memory but for what
+    /// is stored.
     pub async fn restart(&mut self) {
-        self.inside = app::in_process(self.config.clone()).await.unwrap();
+        if let Some(before) = self.inside.take() {
+            before.close().await;
+        }
+        self.until_the_store_is_free().await;
+        self.inside = Some(app::in_process(self.config.clone()).await.unwrap());
+    }
+
+    /// What is left of the one before ends in tasks of its own.
+    async fn until_the_store_is_free(&self) {
+        let Some(dir) = &self.config.data.dir else {
+            return;
+        };
+        let lock = std::fs::File::open(dir.join("answers.lock")).unwrap();
+        for _ in 0..100 {
+            if lock.try_lock().is_ok() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        unreachable!("the store is still in use");
     }
 
     pub fn client(&self) -> IdentityServiceClient<Channel> {
-        IdentityServiceClient::new(self.inside.channel.clone())
+        IdentityServiceClient::new(self.inside.as_ref().unwrap().channel.clone())
     }
 
     pub fn admin(&self) -> AdminServiceClient<Channel> {
-        AdminServiceClient::new(self.inside.channel.clone())
+        AdminServiceClient::new(self.inside.as_ref().unwrap().channel.clone())
     }
 
     /// How the service is.

@@ -160,3 +160,51 @@ async fn a_compacted_file_holds_the_same() {
     let gone = Scope::Directory(again.vault.directory(&directory("umbrella")));
     assert_eq!(again.remove(gone, false).await, 1001);
 }
+
+#[test]
+fn a_compaction_that_is_broken_off_changes_nothing() {
+    let scratch = Scratch::new("broken-off");
+    let opened = scratch.open();
+    let large = vec![7; 10_000];
+    for who in 0..600_u32 {
+        let key = opened.vault.key(&directory("acme"), &[&who.to_le_bytes()]);
+        let record = opened.vault.seal(&key, Class::Found, now() + HOUR, &large);
+        opened.store.put(key, record.unwrap());
+    }
+    let id = opened.vault.id();
+    drop(opened);
+    let before = bytes_of(&scratch.file());
+    let (log, index) = log::Log::open(&scratch.file(), id, now()).unwrap();
+    let records = || log::in_file_order(|part| index.part(part));
+    assert_eq!(records().len(), 600);
+    let stopped = log.compact(records(), index.of_same_directories(), || true);
+    assert!(stopped.unwrap().is_none());
+    assert_eq!(bytes_of(&scratch.file()), before);
+    assert!(!scratch.0.join("answers.db.new").exists());
+    let done = log.compact(records(), index.of_same_directories(), || false);
+    let (_, index) = done.unwrap().unwrap();
+    assert_eq!(index.len(), 600);
+    assert_eq!(scratch.open().store.stats().records, 600);
+}
+
+#[test]
+fn a_block_that_could_not_be_written_leaves_no_trace() {
+    let scratch = Scratch::new("torn");
+    let opened = scratch.open();
+    opened.found("acme", "a");
+    let id = opened.vault.id();
+    let key = opened.key("acme", "b");
+    let record = opened
+        .vault
+        .seal(&key, Class::Found, now() + HOUR, b"ID of b");
+    drop(opened);
+    let (mut log, _) = log::Log::open(&scratch.file(), id, now()).unwrap();
+    let mut block = log::Block::new();
+    block.push(&format::Entry::Record(key, record.unwrap()));
+    // What a failed write of a longer block has left.
+    log.leave_torn(&[0xab; 5000]);
+    log.append(&mut block).unwrap();
+    drop(log);
+    let (_, index) = log::Log::open(&scratch.file(), id, now()).unwrap();
+    assert_eq!(index.len(), 2);
+}

@@ -13,12 +13,12 @@ use feishu_id::{
         admin_service_server::{AdminService as _, AdminServiceServer},
         flush_cache_request::Target,
     },
-    server::{ServerSettings, serve},
+    server::{ServerSettings, Services, serve},
     shutdown::Shutdown,
 };
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
-use tonic::{Code, Request, Status, service::Routes, transport::Endpoint};
+use tonic::{Code, Request, Status, transport::Endpoint};
 
 use super::store::administration;
 use crate::service::harness::reason;
@@ -70,9 +70,9 @@ async fn ask(listen: &str, call: IpAddr) -> Option<[Result<(), Status>; 2]> {
     let listener = TcpListener::bind((listen, 0)).await.ok()?;
     let address = SocketAddr::new(call, listener.local_addr().unwrap().port());
     let service = Arc::new(administration(None));
-    let routes = Routes::new(AdminServiceServer::from_arc(service));
+    let services = Services::default().with(AdminServiceServer::from_arc(service));
     let settings = ServerSettings::default();
-    let serving = serve(listener, routes, settings, Shutdown::default());
+    let serving = serve(listener, services, settings, Shutdown::default());
     let _serving = AbortOnDropHandle::new(tokio::spawn(serving));
     let channel = Endpoint::from_shared(format!("http://{address}")).unwrap();
     let mut client = AdminServiceClient::new(channel.connect().await.ok()?);
