@@ -96,8 +96,9 @@ async fn who_was_flushed_is_not_in_the_store_either() {
     let resolved = answers.iter().map(|a| a.outcome() == Outcome::Resolved);
     let expected = (0..100).map(|n| n >= 10);
     assert_eq!(resolved.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
-    let everybody = service.admin().flush_cache(flush(Target::Everybody(true)));
-    assert_eq!(everybody.await.unwrap().into_inner().flushed_records, 90);
+    let everybody = flush(Target::Everybody(true));
+    let flushed = service.admin().flush_cache(everybody).await.unwrap();
+    assert_eq!(flushed.into_inner().flushed_records, 90);
     service.restart().await;
     assert!(service.call(relaxed(people(0..100)), PLENTY).await.is_err());
 }
