@@ -164,12 +164,12 @@ fn response(status: known::Status) -> GetStatusResponse {
             negative_ttl: duration(cache.ttls.negative),
             serve_stale: duration(cache.ttls.serve_stale),
         }),
-        store: status.store.map(store),
+        store: status.store.as_ref().map(store),
         tenants: status.tenants.into_iter().map(tenant).collect(),
     }
 }
 
-fn store(store: StoreStatus) -> pb::StoreStatus {
+fn store(store: &StoreStatus) -> pb::StoreStatus {
     pb::StoreStatus {
         kind: store.kind.to_owned(),
         records: long(store.records),

@@ -69,7 +69,7 @@ impl Asked<'_> {
                     match ids.as_slice() {
                         [] => {}
                         [only] => {
-                            self.given(who, kind, &Meaning::One(only.clone()), *asked_at, false)?
+                            self.given(who, kind, &Meaning::One(only.clone()), *asked_at, false)?;
                         }
                         _ => self.given(who, kind, &Meaning::Several(ids), *asked_at, false)?,
                     }

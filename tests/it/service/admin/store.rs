@@ -17,6 +17,7 @@ use feishu_id::{
     caller::Origin,
     directory::{Directory, DirectoryError, DirectoryErrorKind, LookupAnswer, LookupBatch},
     grpc::admin::Administration,
+    identity::Identifier,
     metrics::{Identifiers, Waited},
     pb::identity::{
         FlushCacheRequest, GetStatusRequest, IdentifierList,
@@ -63,7 +64,7 @@ impl Stored for Shelf {
     ) -> BoxFuture<'a, Result<usize, NotRemoved>> {
         let whose = match whose {
             Whose::People { directory, people } => {
-                let people: Vec<_> = people.iter().map(|who| who.as_str()).collect();
+                let people: Vec<_> = people.iter().map(Identifier::as_str).collect();
                 format!("{} of {directory}", people.join(" "))
             }
             Whose::Directory(directory) => format!("all of {directory}"),
