@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use bytes::BufMut as _;
 use quick_cache::Equivalent;
 
 /// Everything that changes an answer but for the kind of ID. Never `Debug`: it is personal data.
@@ -26,11 +27,14 @@ const HEAD: usize = 4 + 1 + 2;
 
 impl CacheKey<'_> {
     fn head(&self) -> [u8; HEAD] {
-        let [a, b, c, d] = self.directory.to_le_bytes();
         // In normal form it has 254 bytes at most.
         let length = u16::try_from(self.identifier.len()).unwrap_or(u16::MAX);
-        let [e, f] = length.to_le_bytes();
-        [a, b, c, d, u8::from(self.include_resigned), e, f]
+        let mut head = [0; HEAD];
+        let mut rest = head.as_mut_slice();
+        rest.put_u32_le(self.directory);
+        rest.put_u8(u8::from(self.include_resigned));
+        rest.put_u16_le(length);
+        head
     }
 
     /// Puts it at the head of an entry.
