@@ -134,7 +134,7 @@ impl Cache {
             }
             let ttl = self.ttl(fact, known.as_ref(), departed);
             let times = Times::new(self.epoch, asked, ttl, (self.random)());
-            let mut packer = Packer::new(key);
+            let mut packer = Packer::default();
             let others = answers.iter().filter(|piece| piece.kind != kind);
             others.for_each(|piece| packer.piece(piece));
             packer.fact(kind, times, fact);
@@ -147,7 +147,7 @@ impl Cache {
     pub fn postpone(&self, key: CacheKey<'_>, kind: UserIdType, now: Instant, also_if_stale: bool) {
         let now = self.epoch.nanos(now);
         self.change(key, |answers| {
-            let mut packer = Packer::new(key);
+            let mut packer = Packer::default();
             for mut piece in answers.iter() {
                 let is_meant = also_if_stale || now < piece.times.expires_at();
                 if piece.kind == kind && is_meant {
@@ -223,7 +223,7 @@ impl Cache {
             if now <= self.flushed_at.load(Ordering::Relaxed) {
                 return None;
             }
-            let mut packer = Packer::new(key);
+            let mut packer = Packer::default();
             answers.iter().for_each(|piece| packer.piece(piece));
             let mut has_new = false;
             let new = stored.iter().filter(|piece| {
@@ -277,10 +277,11 @@ impl Cache {
         let _one = self.lock();
         let known = self.entries.peek(&key);
         let is_new = known.is_none();
-        let Some(entry) = change(known.unwrap_or_default().answers()) else {
+        let answers = known.as_ref().map_or(Pieces(&[]), Packed::answers);
+        let Some(entry) = change(answers) else {
             return false;
         };
-        let key = StoredKey(entry.0.clone());
+        let key = key.to_stored();
         if is_new {
             self.population.came(&key);
         }

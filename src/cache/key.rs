@@ -1,9 +1,6 @@
 //! What an answer is kept under: everything that changes it but for the kind of ID, in full.
 
-use std::{
-    hash::{Hash, Hasher},
-    sync::Arc,
-};
+use std::hash::{Hash, Hasher};
 
 use bytes::BufMut as _;
 use quick_cache::Equivalent;
@@ -19,38 +16,24 @@ pub struct CacheKey<'a> {
     pub identifier: &'a str,
 }
 
-/// An entry by its key: the entry's own memory, at whose head the key lies.
-pub(super) struct StoredKey(pub(super) Arc<[u8]>);
+/// A key in one piece, as there may be millions of them.
+pub(super) struct StoredKey(Box<[u8]>);
 
-/// What comes before the identifier: the directory, whether the resigned count, and its length.
-const HEAD: usize = 4 + 1 + 2;
+/// What comes before the identifier: the directory, and whether the resigned count.
+const HEAD: usize = 4 + 1;
 
 impl CacheKey<'_> {
     fn head(&self) -> [u8; HEAD] {
-        // In normal form it has 254 bytes at most.
-        let length = u16::try_from(self.identifier.len()).unwrap_or(u16::MAX);
         let mut head = [0; HEAD];
         let mut rest = head.as_mut_slice();
         rest.put_u32_le(self.directory);
         rest.put_u8(u8::from(self.include_resigned));
-        rest.put_u16_le(length);
         head
     }
 
-    /// Puts it at the head of an entry.
-    pub(super) fn write(&self, entry: &mut Vec<u8>) {
-        entry.extend(self.head());
-        entry.extend(self.identifier.as_bytes());
+    pub(super) fn to_stored(self) -> StoredKey {
+        StoredKey([&self.head(), self.identifier.as_bytes()].concat().into())
     }
-}
-
-/// An entry's head, its identifier, and what comes after it. Nothing of what is no entry.
-pub(super) fn split(entry: &[u8]) -> Option<(&[u8; HEAD], &[u8], &[u8])> {
-    let (head, rest) = entry.split_first_chunk::<HEAD>()?;
-    let [.., e, f] = *head;
-    let length = usize::from(u16::from_le_bytes([e, f]));
-    let (identifier, answers) = rest.split_at_checked(length)?;
-    Some((head, identifier, answers))
 }
 
 impl StoredKey {
@@ -60,10 +43,7 @@ impl StoredKey {
     }
 
     fn parts(&self) -> (&[u8], &[u8]) {
-        match split(&self.0) {
-            Some((head, identifier, _)) => (head, identifier),
-            None => (&[], &[]),
-        }
+        self.0.split_at_checked(HEAD).unwrap_or((&self.0, &[]))
     }
 }
 
@@ -86,7 +66,7 @@ impl Hash for StoredKey {
 
 impl PartialEq for StoredKey {
     fn eq(&self, other: &Self) -> bool {
-        self.parts() == other.parts()
+        self.0 == other.0
     }
 }
 

@@ -1,6 +1,6 @@
-//! An entry in one piece of memory, as there may be millions of them: its key, then up to three
-//! answers. One allocation, no pointer inside, and one place in memory to wait for. Written here and
-//! read here; the answers are also what a store keeps. Pure.
+//! Up to three answers in one piece of memory, as there may be millions of them: no pointer inside,
+//! and no allocation at all for one short answer, which is then copied without touching a counter
+//! that others touch, too. Written here and read here; also what a store keeps. Pure.
 //!
 //! Each answer is a head of fixed size, then its text. What cannot be read, as of another version of
 //! this program, reads as nothing.
@@ -9,10 +9,7 @@ use std::sync::Arc;
 
 use crate::identity::{Person, PersonStatus, UserIdType};
 
-use super::{
-    answer::{Fact, Refusal, Times},
-    key::{self, CacheKey},
-};
+use super::answer::{Fact, Refusal, Times};
 
 /// Which layout this is. A store of another one is not read.
 pub(super) const VERSION: u8 = 1;
@@ -22,9 +19,16 @@ const NOT_FOUND: u8 = 1;
 const AMBIGUOUS: u8 = 2;
 const REFUSED: u8 = 3;
 
-/// An entry in one piece.
-#[derive(Clone, Default)]
-pub(super) struct Packed(pub(super) Arc<[u8]>);
+/// The longest answers that are kept in place: somebody who was found by one kind of ID, of up to 26
+/// bytes. Feishu's user IDs have 8.
+const SHORT: usize = 54;
+
+/// Answers in one piece.
+#[derive(Clone)]
+pub(super) enum Packed {
+    Short { length: u8, bytes: [u8; SHORT] },
+    Long(Arc<[u8]>),
+}
 
 /// Answers as they lie in an entry or in a store.
 #[derive(Clone, Copy)]
@@ -40,9 +44,23 @@ pub(super) struct Piece<'a> {
 }
 
 impl Packed {
-    /// Its answers: none if there is no entry.
+    fn of(answers: &[u8]) -> Self {
+        let mut bytes = [0; SHORT];
+        let place = bytes.get_mut(..answers.len());
+        match (place, u8::try_from(answers.len())) {
+            (Some(place), Ok(length)) => {
+                place.copy_from_slice(answers);
+                Self::Short { length, bytes }
+            }
+            _ => Self::Long(answers.into()),
+        }
+    }
+
     pub(super) fn answers(&self) -> Pieces<'_> {
-        Pieces(key::split(&self.0).map_or(&[], |(_, _, answers)| answers))
+        Pieces(match self {
+            Self::Short { length, bytes } => bytes.get(..usize::from(*length)).unwrap_or(&[]),
+            Self::Long(bytes) => bytes,
+        })
     }
 }
 
@@ -57,16 +75,11 @@ impl<'a> Pieces<'a> {
     }
 }
 
-/// Puts answers together, one after the other, behind their key.
+/// Puts answers together, one after the other.
+#[derive(Default)]
 pub(super) struct Packer(Vec<u8>);
 
 impl Packer {
-    pub(super) fn new(key: CacheKey<'_>) -> Self {
-        let mut entry = Vec::with_capacity(128);
-        key.write(&mut entry);
-        Self(entry)
-    }
-
     pub(super) fn fact(&mut self, kind: UserIdType, times: Times, fact: &Fact) {
         let mut body = Vec::new();
         let what = match fact {
@@ -97,7 +110,7 @@ impl Packer {
     }
 
     pub(super) fn finish(self) -> Packed {
-        Packed(self.0.into())
+        Packed::of(&self.0)
     }
 
     fn raw(&mut self, kind: UserIdType, times: Times, what: u8, body: &[u8]) {
