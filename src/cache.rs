@@ -22,10 +22,13 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use quick_cache::UnitWeighter;
+use quick_cache::{OptionsBuilder, UnitWeighter};
 use tokio::time::Instant;
 
-use crate::{backoff::Random, identity::UserIdType};
+use crate::{
+    backoff::Random,
+    identity::{PersonStatus, UserIdType},
+};
 
 pub use answer::{Answer, Asked, Fact, Freshness, Refusal};
 pub use key::CacheKey;
@@ -39,6 +42,8 @@ use population::Population;
 const LONGEST_NEGATIVE: Duration = Duration::from_hours(1);
 /// Room that is made at the start; the rest comes as it is needed.
 const FIRST_ENTRIES: usize = 1024;
+/// So many locks that two threads seldom touch the same one.
+const SHARDS: usize = 64;
 /// How far ahead of ours a clock may have been that wrote an answer.
 const CLOCK_SKEW: Duration = Duration::from_mins(1);
 
@@ -93,15 +98,40 @@ pub struct Snapshot {
 impl Cache {
     /// An empty cache of at most so many entries.
     pub fn new(capacity: usize, ttls: Ttls, random: Random) -> Self {
-        let most = u64::try_from(capacity.max(1)).unwrap_or(u64::MAX);
+        // Each lock's share is a whole number, and rounded up.
+        let capacity = match capacity % SHARDS {
+            odd if capacity >= 8 * SHARDS => capacity - odd,
+            _ => capacity.max(1),
+        };
+        let most = u64::try_from(capacity).unwrap_or(u64::MAX);
         let population = Population::default();
-        Self {
-            entries: Entries::with(
-                FIRST_ENTRIES.min(capacity),
-                most,
+        let first = FIRST_ENTRIES.min(capacity);
+        let with = |options| {
+            Entries::with_options(
+                options,
                 UnitWeighter,
                 std::hash::RandomState::new(),
                 population.clone(),
+            )
+        };
+        let options = OptionsBuilder::new()
+            .shards(SHARDS)
+            .estimated_items_capacity(first)
+            .weight_capacity(most)
+            .build();
+        Self {
+            // Only what is lacking is refused.
+            entries: options.map_or_else(
+                |_lacking| {
+                    Entries::with(
+                        first,
+                        most,
+                        UnitWeighter,
+                        std::hash::RandomState::new(),
+                        population.clone(),
+                    )
+                },
+                with,
             ),
             population,
             ttls,
@@ -155,7 +185,7 @@ impl Cache {
                 }
                 packer.piece(piece);
             }
-            (!answers.0.is_empty()).then(|| packer.finish())
+            answers.iter().next().map(|_| packer.finish())
         });
     }
 
@@ -191,6 +221,8 @@ impl Cache {
     pub fn snapshot(&self, key: CacheKey<'_>) -> Option<Snapshot> {
         let entry = self.entries.peek(&key)?;
         let answers = entry.answers();
+        let mut bytes = vec![packed::VERSION];
+        answers.write(&mut bytes);
         let useless_at = answers.iter().map(|piece| {
             let stale = if piece.is_found() {
                 self.ttls.serve_stale
@@ -204,7 +236,7 @@ impl Cache {
             useless_at: SystemTime::UNIX_EPOCH + useless_at.max()?,
             has_found: answers.iter().any(Piece::is_found),
             has_negative: answers.iter().any(|piece| !piece.is_found()),
-            bytes: [&[packed::VERSION], answers.0].concat(),
+            bytes,
         })
     }
 
@@ -215,7 +247,7 @@ impl Cache {
         let Some((&packed::VERSION, bytes)) = bytes.split_first() else {
             return;
         };
-        let stored = Pieces(bytes);
+        let stored = Pieces::Many(bytes);
         let latest = answer::since_1970(wall + CLOCK_SKEW);
         let now = self.epoch.nanos(read_at);
         let wall = answer::since_1970(wall);
@@ -277,7 +309,7 @@ impl Cache {
         let _one = self.lock();
         let known = self.entries.peek(&key);
         let is_new = known.is_none();
-        let answers = known.as_ref().map_or(Pieces(&[]), Packed::answers);
+        let answers = known.as_ref().map_or(Pieces::One(None), Packed::answers);
         let Some(entry) = change(answers) else {
             return false;
         };
@@ -327,6 +359,14 @@ impl Cache {
 }
 
 impl Known {
+    /// Somebody who was found by this kind of ID, however long ago: their ID, what is said of the
+    /// account, and when the call left, counted from 1970.
+    pub fn found(&self, kind: UserIdType) -> Option<(&str, Option<PersonStatus>, Duration)> {
+        let piece = self.entry.answers().of(kind)?;
+        let (id, status) = piece.found()?;
+        Some((id, status, Duration::from_nanos(piece.times.asked_at)))
+    }
+
     /// The answer of this kind, if there is one that may be given.
     pub fn answer(&self, kind: UserIdType) -> Option<Answer<'_>> {
         let piece = self.entry.answers().of(kind)?;

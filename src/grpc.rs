@@ -18,13 +18,13 @@ use crate::{
     caller::CallerId,
     deadline::Deadline,
     identity::Identifier,
-    metrics::Tally,
+    metrics::{self, Tally},
     pb::identity::{
         self as pb, ResolveUserIdsRequest, ResolveUserIdsResponse, ResolveUserIdsStreamRequest,
         ResolveUserIdsStreamResponse,
         identity_service_server::{IdentityService, IdentityServiceServer},
     },
-    resolver::{Answered, Failure, Resolution, Resolver, Terms},
+    resolver::{Answered, Failure, Resolution, Resolver, Terms, Told},
     shutdown::Shutdown,
 };
 
@@ -122,24 +122,27 @@ impl Identity {
         let mut unknown = Vec::new();
         let mut tally = session.tally();
         for identifier in request.identifiers {
-            let answered = match convert::normal_form(&identifier) {
-                Err(invalid) => Some(Resolution::Invalid((&invalid).into()).into()),
-                Ok(who) => {
-                    let answered = session.recall(&who);
-                    if answered.is_none() {
-                        unknown.push((resolutions.len(), who.into_identifier()));
-                    }
-                    answered
-                }
+            resolutions.push(pb::Resolution::default());
+            let index = resolutions.len() - 1;
+            let Some(message) = resolutions.last_mut() else {
+                continue;
             };
-            resolutions.push(pb::Resolution {
-                identifier: Some(identifier),
-                ..pb::Resolution::default()
-            });
-            if let (Some(answered), Some(message)) = (answered, resolutions.last_mut()) {
-                count(&mut tally, &answered);
-                convert::fill(message, answered.resolution);
+            match convert::normal_form(&identifier) {
+                Err(invalid) => {
+                    let invalid = Resolution::Invalid((&invalid).into()).into();
+                    count(&mut tally, &invalid);
+                    convert::fill(message, invalid.resolution);
+                }
+                Ok(who) => match session.recall(&who, message) {
+                    Told::Found(source) => tally.add(metrics::Outcome::Resolved, source.counted()),
+                    Told::Otherwise(answered) => {
+                        count(&mut tally, &answered);
+                        convert::fill(message, answered.resolution);
+                    }
+                    Told::Nothing => unknown.push((index, who.into_identifier())),
+                },
             }
+            message.identifier = Some(identifier);
         }
         let response = ResolveUserIdsResponse { resolutions };
         if unknown.is_empty() {

@@ -30,6 +30,7 @@ use crate::{
 };
 
 pub use failure::{Failure, Reason};
+pub use recall::{Found, Told};
 pub use resolution::{Answered, Ids, Resolution, Resolved, Source};
 pub use tenant::Tenant;
 pub use tier::Tier;
@@ -117,13 +118,17 @@ impl Resolver {
         for (index, identifier) in identifiers.iter().enumerate() {
             answers.push(match identifier {
                 Err(invalid) => Some(Resolution::Invalid(invalid.into())),
-                Ok(who) => session
-                    .recall(&who.into())
-                    .map(|a| a.resolution)
-                    .or_else(|| {
-                        unknown.push((index, who.clone()));
-                        None
-                    }),
+                Ok(who) => {
+                    let mut found = Resolved::default();
+                    match session.recall(&who.into(), &mut found) {
+                        Told::Found(_) => Some(Resolution::Resolved(found)),
+                        Told::Otherwise(answered) => Some(answered.resolution),
+                        Told::Nothing => {
+                            unknown.push((index, who.clone()));
+                            None
+                        }
+                    }
+                }
             });
         }
         for (index, found_out) in session.find_out(unknown).await {
@@ -168,9 +173,9 @@ impl Session<'_> {
         self.tenant.identifiers.tally()
     }
 
-    /// What is known of them already, if that is a whole answer. Never waits.
-    pub fn recall(&self, who: &NormalForm<'_>) -> Option<Answered> {
-        self.tenant.recall(who, self.kinds, &self.ask)
+    /// Gives what is known of them already, if that is a whole answer. Never waits.
+    pub fn recall(&self, who: &NormalForm<'_>, found: &mut impl Found) -> Told {
+        self.tenant.recall(who, self.kinds, &self.ask, found)
     }
 
     /// Finds out about those who could not be recalled. Gives back their numbers, each with its

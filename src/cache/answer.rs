@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use crate::identity::{Person, PersonStatus, UserIdType};
+use crate::identity::{Person, UserIdType};
 
 use super::packed::Piece;
 
@@ -221,9 +221,9 @@ impl<'a> Answer<'a> {
         matches!(self.freshness, Freshness::Stale { .. })
     }
 
-    /// The ID, and what is said of the account, if somebody was found.
-    pub fn found(&self) -> Option<(&'a str, Option<PersonStatus>)> {
-        self.piece.found()
+    /// Whether somebody was found.
+    pub fn is_found(&self) -> bool {
+        self.piece.is_found()
     }
 
     /// What it says.

@@ -19,20 +19,33 @@ const NOT_FOUND: u8 = 1;
 const AMBIGUOUS: u8 = 2;
 const REFUSED: u8 = 3;
 
-/// The longest answers that are kept in place: somebody who was found by one kind of ID, of up to 26
-/// bytes. Feishu's user IDs have 8.
-const SHORT: usize = 54;
+/// The longest text of an answer that is kept in place: what is said of the account, and an ID of up to
+/// 21 bytes. Feishu's user IDs have 8.
+const SHORT: usize = 22;
 
 /// Answers in one piece.
 #[derive(Clone)]
 pub(super) enum Packed {
-    Short { length: u8, bytes: [u8; SHORT] },
+    /// One short answer. Its fields lie as they are read, for speed.
+    Short(Short),
+    /// Any others.
     Long(Arc<[u8]>),
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct Short {
+    times: Times,
+    tag: u8,
+    length: u8,
+    body: [u8; SHORT],
 }
 
 /// Answers as they lie in an entry or in a store.
 #[derive(Clone, Copy)]
-pub(super) struct Pieces<'a>(pub(super) &'a [u8]);
+pub(super) enum Pieces<'a> {
+    One(Option<Piece<'a>>),
+    Many(&'a [u8]),
+}
 
 /// One answer as it lies in there.
 #[derive(Clone, Copy)]
@@ -45,33 +58,64 @@ pub(super) struct Piece<'a> {
 
 impl Packed {
     fn of(answers: &[u8]) -> Self {
-        let mut bytes = [0; SHORT];
-        let place = bytes.get_mut(..answers.len());
-        match (place, u8::try_from(answers.len())) {
-            (Some(place), Ok(length)) => {
-                place.copy_from_slice(answers);
-                Self::Short { length, bytes }
-            }
-            _ => Self::Long(answers.into()),
-        }
+        Short::of(answers).map_or_else(|| Self::Long(answers.into()), Self::Short)
     }
 
     pub(super) fn answers(&self) -> Pieces<'_> {
-        Pieces(match self {
-            Self::Short { length, bytes } => bytes.get(..usize::from(*length)).unwrap_or(&[]),
-            Self::Long(bytes) => bytes,
+        match self {
+            Self::Short(short) => Pieces::One(short.piece()),
+            Self::Long(bytes) => Pieces::Many(bytes),
+        }
+    }
+}
+
+impl Short {
+    fn of(answers: &[u8]) -> Option<Self> {
+        let mut pieces = Pieces::Many(answers).iter();
+        let piece = pieces.next().filter(|_| pieces.next().is_none())?;
+        let mut body = [0; SHORT];
+        body.get_mut(..piece.body.len())?
+            .copy_from_slice(piece.body);
+        Some(Self {
+            times: piece.times,
+            tag: piece.tag(),
+            length: u8::try_from(piece.body.len()).ok()?,
+            body,
+        })
+    }
+
+    fn piece(&self) -> Option<Piece<'_>> {
+        Some(Piece {
+            kind: kind_of_byte(self.tag >> 4)?,
+            times: self.times,
+            what: self.tag & 0x0f,
+            body: self.body.get(..usize::from(self.length))?,
         })
     }
 }
 
 impl<'a> Pieces<'a> {
     pub(super) fn iter(self) -> impl Iterator<Item = Piece<'a>> {
-        let mut reader = Reader(self.0);
-        std::iter::from_fn(move || Piece::read(&mut reader))
+        let (mut one, many) = match self {
+            Self::One(piece) => (piece, [].as_slice()),
+            Self::Many(bytes) => (None, bytes),
+        };
+        let mut reader = Reader(many);
+        std::iter::from_fn(move || one.take().or_else(|| Piece::read(&mut reader)))
     }
 
     pub(super) fn of(self, kind: UserIdType) -> Option<Piece<'a>> {
-        self.iter().find(|piece| piece.kind == kind)
+        match self {
+            Self::One(piece) => piece.filter(|piece| piece.kind == kind),
+            Self::Many(_) => self.iter().find(|piece| piece.kind == kind),
+        }
+    }
+
+    /// As a store keeps them.
+    pub(super) fn write(self, bytes: &mut Vec<u8>) {
+        let mut packer = Packer(std::mem::take(bytes));
+        self.iter().for_each(|piece| packer.piece(piece));
+        *bytes = packer.0;
     }
 }
 
@@ -102,24 +146,30 @@ impl Packer {
                 REFUSED
             }
         };
-        self.raw(kind, times, what, &body);
+        self.raw(Piece {
+            kind,
+            times,
+            what,
+            body: &body,
+        });
     }
 
     pub(super) fn piece(&mut self, piece: Piece<'_>) {
-        self.raw(piece.kind, piece.times, piece.what, piece.body);
+        self.raw(piece);
     }
 
     pub(super) fn finish(self) -> Packed {
         Packed::of(&self.0)
     }
 
-    fn raw(&mut self, kind: UserIdType, times: Times, what: u8, body: &[u8]) {
+    fn raw(&mut self, piece: Piece<'_>) {
+        let Piece { times, body, .. } = piece;
         // Feishu's IDs and log IDs are shorter than 100 bytes. What does not fit is not remembered.
         if body.len() > usize::from(u16::MAX) {
             return;
         }
         let out = &mut self.0;
-        out.push(kind_to_byte(kind) << 4 | what);
+        out.push(piece.tag());
         out.extend(times.departed.to_le_bytes());
         out.extend(times.asked_at.to_le_bytes());
         out.extend(times.ttl_ms.to_le_bytes());
@@ -143,6 +193,10 @@ impl<'a> Piece<'a> {
             what: tag & 0x0f,
             body: reader.text()?,
         })
+    }
+
+    fn tag(&self) -> u8 {
+        kind_to_byte(self.kind) << 4 | self.what
     }
 
     pub(super) fn is_found(self) -> bool {

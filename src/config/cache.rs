@@ -63,14 +63,14 @@ impl CacheConfig {
         Self {
             ttl: reader.ranged("cache.ttl", default.ttl, SECOND..=MONTH),
             negative_ttl: reader.ranged("cache.negative_ttl", default.negative_ttl, SECOND..=HOUR),
+            capacity: reader.ranged("cache.capacity", default.capacity, 1000..=100_000_000),
+            store: reader.setting("cache.store", default.store),
+            key_file: key_file(reader, data),
             serve_stale: reader.ranged(
                 "cache.serve_stale",
                 default.serve_stale,
                 Duration::ZERO..=MONTH,
             ),
-            capacity: reader.ranged("cache.capacity", default.capacity, 1000..=100_000_000),
-            store: reader.setting("cache.store", default.store),
-            key_file: key_file(reader, data),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use crate::{
     identity::{InvalidIdentifier, NormalForm, Person, PersonStatus, UserIdType},
     pb::identity as pb,
-    resolver::{Failure, Ids, Kinds, Reason, Resolution, Resolved, Terms},
+    resolver::{Failure, Found, Ids, Kinds, Reason, Resolution, Resolved, Terms},
 };
 
 use super::{Arrival, status::Rejection};
@@ -138,6 +138,37 @@ fn user_id_type(number: i32) -> Option<UserIdType> {
         pb::UserIdType::UserId => Some(UserIdType::UserId),
         pb::UserIdType::OpenId => Some(UserIdType::OpenId),
         pb::UserIdType::UnionId => Some(UserIdType::UnionId),
+    }
+}
+
+impl Found for pb::Resolution {
+    fn id(&mut self, kind: UserIdType, id: &str, said: Option<PersonStatus>, asked_at: Duration) {
+        let asked_at = prost_types::Timestamp {
+            seconds: i64::try_from(asked_at.as_secs()).unwrap_or(i64::MAX),
+            nanos: i32::try_from(asked_at.subsec_nanos()).unwrap_or(0),
+        };
+        let user = self.user.get_or_insert_default();
+        match kind {
+            UserIdType::UserId => &mut user.user_id,
+            UserIdType::OpenId => &mut user.open_id,
+            UserIdType::UnionId => &mut user.union_id,
+        }
+        .push_str(id);
+        if user.status.is_none() {
+            user.status = said.map(status);
+        }
+        // With several kinds, the oldest.
+        let is_older = |known: &prost_types::Timestamp| {
+            (asked_at.seconds, asked_at.nanos) < (known.seconds, known.nanos)
+        };
+        if self.resolve_time.as_ref().is_none_or(is_older) {
+            self.resolve_time = Some(asked_at);
+        }
+    }
+
+    fn stale(&mut self, stale: bool) {
+        self.stale = stale;
+        self.outcome = pb::Outcome::Resolved.into();
     }
 }
 

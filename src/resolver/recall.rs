@@ -1,14 +1,16 @@
 //! What is known already: given at once if it is fresh, or if it is stale and nobody can be asked. The
 //! whole way of almost every request, so nothing is copied here but what goes out.
 
+use std::time::Duration;
+
 use crate::{
     batch::Standing,
     cache::{Answer, Freshness},
-    identity::{Identifier, NormalForm, UserIdType},
+    identity::{Identifier, NormalForm, PersonStatus, UserIdType},
 };
 
 use super::{
-    Answered, Ids, Kinds, Resolution, Resolved, Source, assemble,
+    Answered, Kinds, Source, assemble,
     flight::FlightKey,
     judge::Verdict,
     tenant::{Ask, Tenant},
@@ -24,6 +26,26 @@ pub(super) enum Recalled {
     Nothing,
 }
 
+/// What a recall comes to.
+#[derive(Debug)]
+pub enum Told {
+    /// Somebody was found, and has been written.
+    Found(Source),
+    /// There is an answer, and it is another one.
+    Otherwise(Box<Answered>),
+    /// There is no answer yet.
+    Nothing,
+}
+
+/// Where somebody who was found is written to.
+pub trait Found {
+    /// One kind of ID, with what is said of the account, and when the call left: counted from 1970.
+    fn id(&mut self, kind: UserIdType, id: &str, status: Option<PersonStatus>, asked_at: Duration);
+
+    /// At the end: whether any of it is older than its TTL.
+    fn stale(&mut self, stale: bool);
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Give {
     Now,
@@ -31,36 +53,41 @@ enum Give {
 }
 
 impl Tenant {
-    /// The answer, if it can be given without asking anybody.
-    pub(super) fn recall(&self, who: &NormalForm<'_>, kinds: Kinds, ask: &Ask) -> Option<Answered> {
-        let known = self.known(who.as_str(), ask)?;
-        let mut ids = Ids::default();
-        let (mut status, mut oldest, mut stale) = (None, None, false);
+    /// Gives the answer, if it can be given without asking anybody. Somebody who was found is written
+    /// straight to where they go.
+    pub(super) fn recall(
+        &self,
+        who: &NormalForm<'_>,
+        kinds: Kinds,
+        ask: &Ask,
+        found: &mut impl Found,
+    ) -> Told {
+        let Some(known) = self.known(who.as_str(), ask) else {
+            return Told::Nothing;
+        };
+        let mut stale = false;
         for kind in kinds.iter() {
-            let answer = known.answer(kind).filter(|a| is_new_enough(a, ask))?;
+            let answer = known.answer(kind).filter(|a| is_new_enough(a, ask));
+            let Some(answer) = answer else {
+                return Told::Nothing;
+            };
             let give = self.give(&answer, ask, || who.clone().into_identifier());
             if give != Give::Now {
-                return None;
+                return Told::Nothing;
             }
-            let Some((id, said)) = answer.found() else {
-                return whole_answer(&answer, kinds);
-            };
-            ids.set(kind, id.to_owned());
-            status = status.or(said);
+            if !answer.is_found() {
+                return whole_answer(&answer, kinds).map_or(Told::Nothing, Told::Otherwise);
+            }
             stale |= answer.is_stale();
-            let at = answer.asked_at();
-            oldest = Some(oldest.map_or(at, |oldest| at.min(oldest)));
         }
-        Some(Answered {
-            resolution: Resolution::Resolved(Resolved {
-                ids,
-                status,
-                asked_at: oldest?,
-                stale,
-                missing: None,
-            }),
-            source: if stale { Source::Stale } else { Source::Cache },
-        })
+        // Of every kind there is one.
+        for kind in kinds.iter() {
+            if let Some((id, status, asked_at)) = known.found(kind) {
+                found.id(kind, id, status, asked_at);
+            }
+        }
+        found.stale(stale);
+        Told::Found(if stale { Source::Stale } else { Source::Cache })
     }
 
     /// What is known of one kind of ID.
@@ -120,10 +147,13 @@ fn is_new_enough(answer: &Answer<'_>, ask: &Ask) -> bool {
 }
 
 /// The answer about somebody who was not found, if it does not depend on other kinds of ID.
-fn whole_answer(answer: &Answer<'_>, kinds: Kinds) -> Option<Answered> {
+#[cold]
+fn whole_answer(answer: &Answer<'_>, kinds: Kinds) -> Option<Box<Answered>> {
     let verdict = Verdict::of_answer(answer)?;
-    (kinds.iter().count() == 1).then(|| Answered {
-        resolution: assemble::of_one(answer.kind(), &verdict),
-        source: Source::Cache,
+    (kinds.iter().count() == 1).then(|| {
+        Box::new(Answered {
+            resolution: assemble::of_one(answer.kind(), &verdict),
+            source: Source::Cache,
+        })
     })
 }

@@ -1,13 +1,16 @@
 //! What became of one identifier, in the resolver's words.
 
-use std::{fmt, time::SystemTime};
+use std::{
+    fmt,
+    time::{Duration, SystemTime},
+};
 
 use crate::{
     identity::{Person, PersonStatus, UserIdType},
     metrics,
 };
 
-use super::Failure;
+use super::{Failure, Found};
 
 /// What became of one identifier.
 #[derive(Clone, Debug)]
@@ -85,6 +88,49 @@ pub enum Source {
     Stale,
 }
 
+impl Default for Resolved {
+    /// Nobody yet.
+    fn default() -> Self {
+        Self {
+            ids: Ids::default(),
+            status: None,
+            asked_at: SystemTime::UNIX_EPOCH,
+            stale: false,
+            missing: None,
+        }
+    }
+}
+
+impl Found for Resolved {
+    fn id(&mut self, kind: UserIdType, id: &str, status: Option<PersonStatus>, asked_at: Duration) {
+        let asked_at = SystemTime::UNIX_EPOCH + asked_at;
+        // With several kinds, the oldest.
+        if self.ids.is_empty() || asked_at < self.asked_at {
+            self.asked_at = asked_at;
+        }
+        self.ids.set(kind, id.to_owned());
+        self.status = self.status.or(status);
+    }
+
+    fn stale(&mut self, stale: bool) {
+        self.stale = stale;
+    }
+}
+
+impl Source {
+    /// The same for who counts it.
+    pub fn counted(self) -> metrics::Source {
+        match self {
+            Self::Nowhere => metrics::Source::None,
+            Self::Cache => metrics::Source::Cache,
+            Self::Store => metrics::Source::Store,
+            Self::Coalesced => metrics::Source::Coalesced,
+            Self::Upstream => metrics::Source::Upstream,
+            Self::Stale => metrics::Source::Stale,
+        }
+    }
+}
+
 impl Answered {
     /// For who counts it: what it is, and where it comes from.
     pub fn counted(&self) -> (metrics::Outcome, metrics::Source) {
@@ -95,15 +141,7 @@ impl Answered {
             Resolution::Invalid(_) => metrics::Outcome::Invalid,
             Resolution::Failed(_) => metrics::Outcome::Failed,
         };
-        let source = match self.source {
-            Source::Nowhere => metrics::Source::None,
-            Source::Cache => metrics::Source::Cache,
-            Source::Store => metrics::Source::Store,
-            Source::Coalesced => metrics::Source::Coalesced,
-            Source::Upstream => metrics::Source::Upstream,
-            Source::Stale => metrics::Source::Stale,
-        };
-        (outcome, source)
+        (outcome, self.source.counted())
     }
 }
 
