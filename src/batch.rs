@@ -200,6 +200,7 @@ impl Batcher {
     }
 
     /// Whether it is worth asking.
+    #[inline]
     pub fn standing(&self, now: Instant) -> Standing {
         self.shared.standing.read(now)
     }

@@ -25,10 +25,7 @@ use std::{
 use quick_cache::{OptionsBuilder, UnitWeighter};
 use tokio::time::Instant;
 
-use crate::{
-    backoff::Random,
-    identity::{PersonStatus, UserIdType},
-};
+use crate::{backoff::Random, identity::UserIdType};
 
 pub use answer::{Answer, Asked, Fact, Freshness, Refusal};
 pub use key::CacheKey;
@@ -143,6 +140,7 @@ impl Cache {
     }
 
     /// What is known under this key, old or new.
+    #[inline]
     pub fn recall(&self, key: CacheKey<'_>, now: Instant) -> Option<Known> {
         Some(Known {
             entry: self.entries.get(&key)?,
@@ -359,15 +357,8 @@ impl Cache {
 }
 
 impl Known {
-    /// Somebody who was found by this kind of ID, however long ago: their ID, what is said of the
-    /// account, and when the call left, counted from 1970.
-    pub fn found(&self, kind: UserIdType) -> Option<(&str, Option<PersonStatus>, Duration)> {
-        let piece = self.entry.answers().of(kind)?;
-        let (id, status) = piece.found()?;
-        Some((id, status, Duration::from_nanos(piece.times.asked_at)))
-    }
-
     /// The answer of this kind, if there is one that may be given.
+    #[inline]
     pub fn answer(&self, kind: UserIdType) -> Option<Answer<'_>> {
         let piece = self.entry.answers().of(kind)?;
         Answer::of(piece, self.epoch, self.now, self.serve_stale)

@@ -174,6 +174,7 @@ impl Session<'_> {
     }
 
     /// Gives what is known of them already, if that is a whole answer. Never waits.
+    #[inline]
     pub fn recall(&self, who: &NormalForm<'_>, found: &mut impl Found) -> Told {
         self.tenant.recall(who, self.kinds, &self.ask, found)
     }
@@ -240,11 +241,17 @@ impl Kinds {
     }
 
     /// Those that are in.
+    #[inline]
     pub fn iter(self) -> impl Iterator<Item = UserIdType> {
         let all = [UserIdType::UserId, UserIdType::OpenId, UserIdType::UnionId];
         all.into_iter()
             .zip(self.0)
             .filter_map(|(kind, is_in)| is_in.then_some(kind))
+    }
+
+    /// Whether there is exactly one.
+    fn is_one(self) -> bool {
+        self.0.iter().filter(|is_in| **is_in).count() == 1
     }
 
     fn or_user_id(mut self) -> Self {

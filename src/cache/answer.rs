@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use crate::identity::{Person, UserIdType};
+use crate::identity::{Person, PersonStatus, UserIdType};
 
 use super::packed::Piece;
 
@@ -99,6 +99,7 @@ pub struct Answer<'a> {
 
 impl Fact {
     /// Whether somebody was found.
+    #[inline]
     pub fn is_found(&self) -> bool {
         matches!(self, Self::Found(_))
     }
@@ -109,6 +110,7 @@ impl Fact {
 }
 
 impl Epoch {
+    #[inline]
     pub(super) fn nanos(self, at: Instant) -> i64 {
         let nanos = |duration: Duration| i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX);
         match at.checked_duration_since(self.0) {
@@ -117,6 +119,7 @@ impl Epoch {
         }
     }
 
+    #[inline]
     pub(super) fn instant(self, nanos: i64) -> Instant {
         let distance = Duration::from_nanos(nanos.unsigned_abs());
         let at = if nanos < 0 {
@@ -144,10 +147,12 @@ impl Times {
         Duration::from_millis(self.ttl_ms.into())
     }
 
+    #[inline]
     pub(super) fn is_due(self, now: i64) -> bool {
         self.after(self.due_ms) <= now
     }
 
+    #[inline]
     pub(super) fn expires_at(self) -> i64 {
         self.after(self.ttl_ms)
     }
@@ -172,6 +177,7 @@ impl Times {
         urgent_at.max(self.after(self.due_ms))
     }
 
+    #[inline]
     fn after(self, millis: u32) -> i64 {
         self.departed
             .saturating_add(i64::from(millis).saturating_mul(1_000_000))
@@ -180,6 +186,7 @@ impl Times {
 
 impl<'a> Answer<'a> {
     /// The answer in this piece, unless it is too old to be given at all.
+    #[inline]
     pub(super) fn of(
         piece: Piece<'a>,
         epoch: Epoch,
@@ -217,13 +224,17 @@ impl<'a> Answer<'a> {
     }
 
     /// Whether it is past its TTL.
+    #[inline]
     pub fn is_stale(&self) -> bool {
         matches!(self.freshness, Freshness::Stale { .. })
     }
 
-    /// Whether somebody was found.
-    pub fn is_found(&self) -> bool {
-        self.piece.is_found()
+    /// The ID, what is said of the account, and when the call left, counted from 1970; if somebody was
+    /// found.
+    #[inline]
+    pub fn found(&self) -> Option<(&'a str, Option<PersonStatus>, Duration)> {
+        let (id, status) = self.piece.found()?;
+        Some((id, status, Duration::from_nanos(self.piece.times.asked_at)))
     }
 
     /// What it says.
@@ -232,6 +243,7 @@ impl<'a> Answer<'a> {
     }
 
     /// When its call left, for measuring its age.
+    #[inline]
     pub fn departed(&self) -> Instant {
         self.epoch.instant(self.piece.times.departed)
     }

@@ -57,10 +57,12 @@ pub(super) struct Piece<'a> {
 }
 
 impl Packed {
+    #[inline]
     fn of(answers: &[u8]) -> Self {
         Short::of(answers).map_or_else(|| Self::Long(answers.into()), Self::Short)
     }
 
+    #[inline]
     pub(super) fn answers(&self) -> Pieces<'_> {
         match self {
             Self::Short(short) => Pieces::One(short.piece()),
@@ -84,6 +86,7 @@ impl Short {
         })
     }
 
+    #[inline]
     fn piece(&self) -> Option<Piece<'_>> {
         Some(Piece {
             kind: kind_of_byte(self.tag >> 4)?,
@@ -104,6 +107,7 @@ impl<'a> Pieces<'a> {
         std::iter::from_fn(move || one.take().or_else(|| Piece::read(&mut reader)))
     }
 
+    #[inline]
     pub(super) fn of(self, kind: UserIdType) -> Option<Piece<'a>> {
         match self {
             Self::One(piece) => piece.filter(|piece| piece.kind == kind),
@@ -179,6 +183,7 @@ impl Packer {
 }
 
 impl<'a> Piece<'a> {
+    #[inline]
     fn read(reader: &mut Reader<'a>) -> Option<Self> {
         let [tag] = reader.array()?;
         let times = Times {
@@ -195,15 +200,18 @@ impl<'a> Piece<'a> {
         })
     }
 
+    #[inline]
     fn tag(&self) -> u8 {
         kind_to_byte(self.kind) << 4 | self.what
     }
 
+    #[inline]
     pub(super) fn is_found(self) -> bool {
         self.what == FOUND
     }
 
     /// The ID, and what is said of the account, of somebody who was found.
+    #[inline]
     pub(super) fn found(self) -> Option<(&'a str, Option<PersonStatus>)> {
         let (status, id) = self.body.split_first().filter(|_| self.is_found())?;
         Some((std::str::from_utf8(id).ok()?, status_of_byte(*status)))
@@ -246,12 +254,14 @@ impl<'a> Piece<'a> {
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
+    #[inline]
     fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (head, rest) = self.0.split_first_chunk()?;
         self.0 = rest;
         Some(*head)
     }
 
+    #[inline]
     fn text(&mut self) -> Option<&'a [u8]> {
         let length = usize::from(u16::from_le_bytes(self.array()?));
         let (text, rest) = self.0.split_at_checked(length)?;
@@ -280,6 +290,7 @@ fn kind_to_byte(kind: UserIdType) -> u8 {
     }
 }
 
+#[inline]
 fn kind_of_byte(byte: u8) -> Option<UserIdType> {
     Some(match byte {
         0 => UserIdType::UserId,
@@ -303,6 +314,7 @@ fn status_to_byte(status: Option<PersonStatus>) -> u8 {
     (0..).zip(bits).map(|(n, bit)| u8::from(bit) << n).sum()
 }
 
+#[inline]
 fn status_of_byte(byte: u8) -> Option<PersonStatus> {
     let bit = |n: u8| byte & (1 << n) != 0;
     bit(0).then(|| PersonStatus {

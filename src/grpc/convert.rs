@@ -68,6 +68,7 @@ pub(super) fn terms(
 ///
 /// # Errors
 /// Says what is expected of it.
+#[inline]
 pub(super) fn normal_form(
     identifier: &pb::Identifier,
 ) -> Result<NormalForm<'_>, InvalidIdentifier> {

@@ -77,6 +77,7 @@ impl fmt::Debug for Email {
 }
 
 /// The normal form; nothing is copied if the text is in it already.
+#[inline]
 pub(super) fn normalise(text: &str) -> Result<Cow<'_, str>, &'static str> {
     if is_plainly_normal(text) {
         return Ok(Cow::Borrowed(text));

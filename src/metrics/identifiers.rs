@@ -109,6 +109,7 @@ pub struct Tally<'a> {
 
 impl Tally<'_> {
     /// One more was answered like this.
+    #[inline]
     pub fn add(&mut self, outcome: Outcome, source: Source) {
         match &mut self.last {
             Some((of, from, count)) if (*of, *from) == (outcome, source) => *count += 1,

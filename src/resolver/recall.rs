@@ -55,6 +55,7 @@ enum Give {
 impl Tenant {
     /// Gives the answer, if it can be given without asking anybody. Somebody who was found is written
     /// straight to where they go.
+    #[inline]
     pub(super) fn recall(
         &self,
         who: &NormalForm<'_>,
@@ -65,29 +66,35 @@ impl Tenant {
         let Some(known) = self.known(who.as_str(), ask) else {
             return Told::Nothing;
         };
-        let mut stale = false;
+        let mut sources = Source::Cache;
+        // With several kinds: all of them are there, or nothing is written.
         for kind in kinds.iter() {
-            let answer = known.answer(kind).filter(|a| is_new_enough(a, ask));
-            let Some(answer) = answer else {
+            let Some(answer) = known.answer(kind).filter(|a| is_new_enough(a, ask)) else {
                 return Told::Nothing;
             };
-            let give = self.give(&answer, ask, || who.clone().into_identifier());
-            if give != Give::Now {
+            if self.give(&answer, ask, || who.clone().into_identifier()) != Give::Now {
                 return Told::Nothing;
             }
-            if !answer.is_found() {
+            let Some((id, status, asked_at)) = answer.found() else {
                 return whole_answer(&answer, kinds).map_or(Told::Nothing, Told::Otherwise);
+            };
+            if answer.is_stale() {
+                sources = Source::Stale;
             }
-            stale |= answer.is_stale();
-        }
-        // Of every kind there is one.
-        for kind in kinds.iter() {
-            if let Some((id, status, asked_at)) = known.found(kind) {
+            if kinds.is_one() {
                 found.id(kind, id, status, asked_at);
             }
         }
-        found.stale(stale);
-        Told::Found(if stale { Source::Stale } else { Source::Cache })
+        if !kinds.is_one() {
+            let all = kinds
+                .iter()
+                .filter_map(|kind| Some((kind, known.answer(kind)?.found()?)));
+            for (kind, (id, status, asked_at)) in all {
+                found.id(kind, id, status, asked_at);
+            }
+        }
+        found.stale(sources == Source::Stale);
+        Told::Found(sources)
     }
 
     /// What is known of one kind of ID.
@@ -108,6 +115,7 @@ impl Tenant {
     }
 
     /// Whether to give it as it is. Has it asked for again behind, if it is time for that.
+    #[inline]
     fn give(&self, answer: &Answer<'_>, ask: &Ask, who: impl FnOnce() -> Identifier) -> Give {
         let key = || FlightKey {
             kind: answer.kind(),
@@ -141,6 +149,7 @@ impl Tenant {
 }
 
 /// Whether the caller takes an answer of that age.
+#[inline]
 fn is_new_enough(answer: &Answer<'_>, ask: &Ask) -> bool {
     ask.not_before
         .is_none_or(|oldest| oldest <= answer.departed())
@@ -150,7 +159,7 @@ fn is_new_enough(answer: &Answer<'_>, ask: &Ask) -> bool {
 #[cold]
 fn whole_answer(answer: &Answer<'_>, kinds: Kinds) -> Option<Box<Answered>> {
     let verdict = Verdict::of_answer(answer)?;
-    (kinds.iter().count() == 1).then(|| {
+    kinds.is_one().then(|| {
         Box::new(Answered {
             resolution: assemble::of_one(answer.kind(), &verdict),
             source: Source::Cache,

@@ -202,6 +202,7 @@ impl Tenant {
     }
 
     /// Everything that is known of somebody, old or new.
+    #[inline]
     pub(super) fn known(&self, who: &str, ask: &Ask) -> Option<Known> {
         let key = CacheKey {
             directory: self.core.number,
