@@ -49,29 +49,31 @@ impl StoredKey {
     }
 }
 
-// Both forms hash alike, so that one is found by the other. The head counts as one number: the hasher
-// is quicker with whole words.
+// Both forms hash alike, so that one is found by the other. The head counts as one number, since the
+// hasher is quicker with whole words, and as none where it is zero: most services have one tenant.
 
 impl Hash for CacheKey<'_> {
     #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(number(&self.head()));
-        state.write(self.identifier.as_bytes());
+        hash(&self.head(), self.identifier.as_bytes(), state);
     }
 }
 
 impl Hash for StoredKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let (head, identifier) = self.parts();
-        state.write_u64(number(head));
-        state.write(identifier);
+        hash(head, identifier, state);
     }
 }
 
-fn number(head: &[u8]) -> u64 {
-    head.iter()
-        .rev()
-        .fold(0, |number, byte| number << 8 | u64::from(*byte))
+#[inline]
+fn hash(head: &[u8], identifier: &[u8], state: &mut impl Hasher) {
+    let digits = head.iter().rev();
+    let head = digits.fold(0, |number, byte| number << 8 | u64::from(*byte));
+    if head != 0 {
+        state.write_u64(head);
+    }
+    state.write(identifier);
 }
 
 impl PartialEq for StoredKey {

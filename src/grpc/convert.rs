@@ -149,12 +149,11 @@ impl Found for pb::Resolution {
             nanos: i32::try_from(asked_at.subsec_nanos()).unwrap_or(0),
         };
         let user = self.user.get_or_insert_default();
-        match kind {
+        *match kind {
             UserIdType::UserId => &mut user.user_id,
             UserIdType::OpenId => &mut user.open_id,
             UserIdType::UnionId => &mut user.union_id,
-        }
-        .push_str(id);
+        } = id.to_owned();
         if user.status.is_none() {
             user.status = said.map(status);
         }
