@@ -153,7 +153,7 @@ impl Found for pb::Resolution {
             UserIdType::UserId => &mut user.user_id,
             UserIdType::OpenId => &mut user.open_id,
             UserIdType::UnionId => &mut user.union_id,
-        } = id.to_owned();
+        } = String::from(id);
         if user.status.is_none() {
             user.status = said.map(status);
         }
