@@ -40,6 +40,8 @@ need_binary() {
 # --- Scratch space and programs in the background -------------------------------------------
 
 WORK="$(mktemp -d "${TMPDIR:-/tmp}/feishu-id.XXXXXX")"
+# What servers keep, they keep here and not where the user's own does.
+export XDG_STATE_HOME="$WORK/state"
 # The process IDs of what `start` started and `stop` has not ended yet.
 RUNNING=""
 

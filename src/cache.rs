@@ -263,6 +263,12 @@ impl Cache {
             for mut piece in new {
                 let age = i64::try_from(wall.saturating_sub(piece.times.asked_at));
                 piece.times.departed = now.saturating_sub(age.unwrap_or(i64::MAX));
+                // Somebody may have shortened it since.
+                piece.times.shorten(if piece.is_found() {
+                    self.ttls.found
+                } else {
+                    LONGEST_NEGATIVE.max(self.ttls.negative)
+                });
                 packer.piece(piece);
                 has_new = true;
             }

@@ -157,6 +157,16 @@ impl Times {
         self.after(self.ttl_ms)
     }
 
+    /// Sees to it that it lives no longer than this.
+    pub(super) fn shorten(&mut self, ttl: Duration) {
+        let ttl_ms = millis(ttl);
+        if ttl_ms < self.ttl_ms {
+            let part = f64::from(self.due_ms) / f64::from(self.ttl_ms);
+            self.due_ms = millis(ttl.mul_f64(part.clamp(0.0, 1.0)));
+            self.ttl_ms = ttl_ms;
+        }
+    }
+
     /// Puts off the next refresh, since one has failed: not past its end, and from there on by the
     /// pause between attempts in an outage.
     pub(super) fn postpone(&mut self, now: i64) {

@@ -331,6 +331,26 @@ fn another_run_takes_over_what_was_known_with_its_age_by_the_wall_clock() {
     let of_open_id = |age| freshness_at(&restored(age), key("a"), UserIdType::OpenId, start);
     assert_eq!(of_open_id(TTL), Some(Freshness::Stale { may_ask: true }));
     assert_eq!(of_open_id(TTL + STALE), None);
+    // A shorter TTL than the one it was stored with holds.
+    let short = Ttls {
+        found: Duration::from_secs(10),
+        ..old.ttls
+    };
+    let shorter = super::Cache::new(10, short, || 0.5);
+    shorter.restore(
+        key("a"),
+        &stored.bytes,
+        start,
+        wall + Duration::from_secs(9),
+    );
+    let kind = UserIdType::OpenId;
+    let fresh = freshness_at(&shorter, key("a"), kind, start);
+    assert!(matches!(
+        fresh,
+        Some(Freshness::Fresh | Freshness::RefreshDue { .. })
+    ));
+    let later = freshness_at(&shorter, key("a"), kind, start + Duration::from_secs(1));
+    assert_eq!(later, Some(Freshness::Stale { may_ask: true }));
     // A clock that was put back says nothing about ages.
     let ahead = cache();
     ahead.restore(

@@ -129,6 +129,8 @@ fn every_key_can_be_set_in_the_file() {
         [quota]
         per_second = 5
         per_minute = 100
+        per_month = 10000
+        time_zone = "Europe/Berlin"
         max_queue = 200
         [drain]
         delay = "5s"
@@ -154,6 +156,9 @@ fn every_key_can_be_set_in_the_file() {
     assert_eq!(config.upstream.connect_timeout, Duration::from_millis(500));
     assert_eq!(config.upstream.max_response_bytes, 65_536);
     assert_eq!(config.quota.max_queue, 200);
+    assert_eq!(config.quota.per_month, Some(10_000));
+    let zone = config.quota.time_zone.iana_name();
+    assert_eq!(zone, Some("Europe/Berlin"));
     assert_eq!(config.drain.delay, Duration::from_secs(5));
     assert_eq!(config.tenants[0].base_url, "https://open.larksuite.com");
     assert!(config.tenants[0].default);
@@ -186,6 +191,26 @@ connect_timeout = \"soon\"
          \"1m30s\"",
         "environment variable FEISHU_ID_QUOTA__PER_SECOND: quota.per_second: expected a whole \
          number, zero or more",
+    ];
+    assert_eq!(told.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn a_month_has_at_least_one_call_or_no_limit_and_ends_somewhere() {
+    let load = |toml| load("month", toml, &[]);
+    let quota = |toml| load(toml).unwrap().config.quota;
+    assert_eq!(quota("[quota]\nper_month = \"off\"").per_month, None);
+    let zone = quota("").time_zone;
+    assert_eq!(zone.iana_name(), Some("Asia/Shanghai"));
+    let told = errors(
+        "month",
+        "[quota]\nper_month = 0\ntime_zone = \"Beijing\"",
+        &[],
+    );
+    let expected = [
+        "feishu-id.toml:2: quota.per_month: must be at least 1, or \"off\"",
+        "feishu-id.toml:3: quota.time_zone: expected the name of a time zone, such as \
+         \"Asia/Shanghai\" or \"UTC\"",
     ];
     assert_eq!(told.lines().collect::<Vec<_>>(), expected);
 }

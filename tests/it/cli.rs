@@ -20,6 +20,8 @@ fn feishu_id(args: &[&str]) -> Command {
             command.env_remove(name);
         }
     }
+    // Nothing here may be kept where the user's own is.
+    command.env("FEISHU_ID_CACHE__STORE", "none");
     command
 }
 

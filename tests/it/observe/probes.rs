@@ -67,6 +67,7 @@ async fn an_address_that_was_asked_for_must_be_free() {
         ])
         .env("FEISHU_APP_ID", "cli_a")
         .env("FEISHU_APP_SECRET", "s")
+        .env("FEISHU_ID_CACHE__STORE", "none")
         .stdin(Stdio::null())
         .output()
         .unwrap();
