@@ -37,8 +37,9 @@ use population::Population;
 
 /// The longest that a negative answer lives, however often it repeats.
 const LONGEST_NEGATIVE: Duration = Duration::from_hours(1);
-/// Room that is made at the start; the rest comes as it is needed.
-const FIRST_ENTRIES: usize = 1024;
+/// Room that is set aside at the start, though not touched: growing would copy what is there, and leave
+/// holes of half its size. What is more than this comes as it is needed.
+const FIRST_ENTRIES: usize = 1_000_000;
 /// So many locks that two threads seldom touch the same one.
 const SHARDS: usize = 64;
 /// How far ahead of ours a clock may have been that wrote an answer.

@@ -209,14 +209,15 @@ impl Books {
     fn write(&self, is_closed: bool) {
         let usage = self.meter.usage();
         let now = clock::wall_now();
-        let at = |ago: Duration| millis(now.checked_sub(ago).unwrap_or(now));
-        let ledger = Ledger {
+        let at = |ago: Duration| now.checked_sub(ago).unwrap_or(now);
+        let mut ledger = Ledger {
             month: usage.month,
             calls: usage.calls,
-            answered: self.quota.history().into_iter().map(at).collect(),
+            answered: Vec::new(),
             written_at: millis(now),
             is_closed,
         };
+        ledger.note(self.quota.history().into_iter().map(at));
         self.tier.write(LEDGER, &ledger.to_bytes(), KEEP);
     }
 }

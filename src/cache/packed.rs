@@ -20,8 +20,8 @@ const AMBIGUOUS: u8 = 2;
 const REFUSED: u8 = 3;
 
 /// The longest text of an answer that is kept in place: what is said of the account, and an ID of up to
-/// 21 bytes. Feishu's user IDs have 8.
-const SHORT: usize = 22;
+/// 20 bytes. Feishu's user IDs have 8.
+const SHORT: usize = 21;
 
 /// Answers in one piece.
 #[derive(Clone)]
@@ -32,13 +32,17 @@ pub(super) enum Packed {
     Long(Arc<[u8]>),
 }
 
+/// 48 bytes, and [`Packed`] too: what tells its two forms apart is in `kind`, which has values to spare.
 #[derive(Clone, Copy)]
 pub(super) struct Short {
     times: Times,
-    tag: u8,
+    kind: UserIdType,
+    what: u8,
     length: u8,
     body: [u8; SHORT],
 }
+
+const _: () = assert!(size_of::<Packed>() == 48);
 
 /// Answers as they lie in an entry or in a store.
 #[derive(Clone, Copy)]
@@ -80,7 +84,8 @@ impl Short {
             .copy_from_slice(piece.body);
         Some(Self {
             times: piece.times,
-            tag: piece.tag(),
+            kind: piece.kind,
+            what: piece.what,
             length: u8::try_from(piece.body.len()).ok()?,
             body,
         })
@@ -89,9 +94,9 @@ impl Short {
     #[inline]
     fn piece(&self) -> Option<Piece<'_>> {
         Some(Piece {
-            kind: kind_of_byte(self.tag >> 4)?,
+            kind: self.kind,
             times: self.times,
-            what: self.tag & 0x0f,
+            what: self.what,
             body: self.body.get(..usize::from(self.length))?,
         })
     }

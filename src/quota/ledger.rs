@@ -1,14 +1,21 @@
 //! What the next process must know of the calls that this one makes: those of the last minute, and
 //! how many there were this month. Pure; where it is kept is for others to say.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
 
 use super::Month;
 
 /// Which layout this is.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// Calls of so many milliseconds are noted as one number: a page has a few kilobytes, whatever the quota.
+const SLOT_MS: u64 = 100;
 /// The longest window: what is older does not count.
 const LONGEST: Duration = Duration::from_mins(1);
+/// Most calls of a slot that are believed: more than any quota that can be set.
+const MOST: usize = 100_000;
 /// How wrong a clock may be between two processes.
 const SKEW: Duration = Duration::from_secs(5);
 
@@ -19,9 +26,9 @@ pub struct Ledger {
     pub month: Month,
     /// Calls of that month.
     pub calls: u64,
-    /// When the calls of the last minute were answered, in milliseconds since 1970; those that were not
-    /// yet, when this was written.
-    pub answered: Vec<u64>,
+    /// When the calls of the last minute were answered, and how many: in milliseconds since 1970, a
+    /// little late. Those that were not yet count as answered when this was written.
+    pub answered: Vec<(u64, u32)>,
     /// When it was written.
     pub written_at: u64,
     /// Whether the process has ended since, so that there were no more calls.
@@ -29,6 +36,18 @@ pub struct Ledger {
 }
 
 impl Ledger {
+    /// Notes when calls were answered.
+    pub fn note(&mut self, answered: impl Iterator<Item = SystemTime>) {
+        let mut slots = BTreeMap::new();
+        for at in answered {
+            *slots.entry(millis(at).div_ceil(SLOT_MS)).or_insert(0_u32) += 1;
+        }
+        let slots = slots.into_iter();
+        self.answered = slots
+            .map(|(slot, count)| (slot.saturating_mul(SLOT_MS), count))
+            .collect();
+    }
+
     /// As it is kept.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = vec![VERSION, u8::from(self.is_closed)];
@@ -36,8 +55,9 @@ impl Ledger {
         bytes.extend(self.month.month.to_le_bytes());
         bytes.extend(self.calls.to_le_bytes());
         bytes.extend(self.written_at.to_le_bytes());
-        for at in &self.answered {
+        for (at, count) in &self.answered {
             bytes.extend(at.to_le_bytes());
+            bytes.extend(count.to_le_bytes());
         }
         bytes
     }
@@ -61,8 +81,8 @@ impl Ledger {
         let calls = u64::from_le_bytes(take(&mut bytes)?);
         let written_at = u64::from_le_bytes(take(&mut bytes)?);
         let mut answered = Vec::new();
-        while let Some(at) = take(&mut bytes) {
-            answered.push(u64::from_le_bytes(at));
+        while let (Some(at), Some(count)) = (take(&mut bytes), take(&mut bytes)) {
+            answered.push((u64::from_le_bytes(at), u32::from_le_bytes(count)));
         }
         Some(Self {
             month,
@@ -82,9 +102,12 @@ impl Ledger {
         if self.written_at > now.saturating_add(skew) {
             return None;
         }
-        let ago = |at: &u64| Duration::from_millis(now.saturating_sub(*at));
-        let known = self.answered.iter().map(ago);
-        let is_recent = ago(&self.written_at) <= LONGEST;
+        let ago = |at: u64| Duration::from_millis(now.saturating_sub(at));
+        let known = self.answered.iter().flat_map(|(at, count)| {
+            let count = usize::try_from(*count).unwrap_or(usize::MAX).min(MOST);
+            std::iter::repeat_n(ago(*at), count)
+        });
+        let is_recent = ago(self.written_at) <= LONGEST;
         let unknown = if self.is_closed || !is_recent {
             0
         } else {
@@ -114,7 +137,7 @@ mod tests {
                 month: 11,
             },
             calls: u64::MAX,
-            answered: vec![930_000, 950_000, 999_000],
+            answered: vec![(930_000, 1), (950_000, 1), (999_000, 1)],
             written_at: 1_000_000,
             is_closed: true,
         }
@@ -133,6 +156,23 @@ mod tests {
             assert_eq!(bytes.get(..length).and_then(Ledger::from_bytes), None);
         }
         assert_eq!(Ledger::from_bytes(&[VERSION + 1; 50]), None);
+    }
+
+    #[test]
+    fn a_page_is_small_however_many_calls_there_were() {
+        let mut ledger = ledger();
+        let at = |ms| SystemTime::UNIX_EPOCH + Duration::from_millis(ms);
+        ledger.note((0..100_000).map(|call| at(1_000_000 - call * 3 / 5)));
+        let calls: u32 = ledger.answered.iter().map(|(_, count)| count).sum();
+        assert_eq!(calls, 100_000);
+        assert!(ledger.to_bytes().len() < 8 * 1024);
+        assert_eq!(
+            ledger.history(at(1_000_000), 0).map(|all| all.len()),
+            Some(100_000)
+        );
+        // Never earlier than it was.
+        ledger.note([at(999_901)].into_iter());
+        assert_eq!(ledger.answered, [(1_000_000, 1)]);
     }
 
     #[test]
