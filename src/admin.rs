@@ -100,27 +100,20 @@ impl Admin {
                 Whose::People { directory, people }
             }
         };
-        // In this order, so that nothing comes back: what is answered now to calls that had left is not
-        // kept, the store has nothing to give, and memory forgets last.
-        self.cache.refuse_answers_to_calls_before(Instant::now());
+        // Memory first, so that it is done whatever becomes of the store; from here on answers to calls
+        // that had left are not kept, nor is anything taken over from the store. And once more at the
+        // end, for what began to be read before.
+        let flushing = self.cache.flushing();
+        let mut entries = self.forget(tenant, target, negative_only).await?;
         let removed = match &self.stored {
             None => Ok(0),
-            Some(stored) => stored.remove(whose, negative_only).await,
-        };
-        let entries = match target {
-            Target::AllTenants => self.forget_all(None, negative_only).await?,
-            Target::Everybody => {
-                let number = self.resolver.tenant(tenant)?.number();
-                self.forget_all(Some(number), negative_only).await?
-            }
-            Target::People(people) => {
-                let tenant = self.resolver.tenant(tenant)?;
-                people
-                    .iter()
-                    .map(|who| tenant.forget(who, negative_only))
-                    .sum()
+            Some(stored) => {
+                let removed = stored.remove(whose, negative_only).await;
+                entries += self.forget(tenant, target, negative_only).await?;
+                removed
             }
         };
+        drop(flushing);
         let records = removed.map_err(|why| Failure::store_unavailable(&why))?;
         let tenant = match target {
             Target::AllTenants => "all",
@@ -128,6 +121,26 @@ impl Admin {
         };
         tracing::info!(tenant, negative_only, entries, records, "flushed");
         Ok(Flushed { entries, records })
+    }
+
+    async fn forget(
+        &self,
+        tenant: &str,
+        target: &Target,
+        negative_only: bool,
+    ) -> Result<usize, Failure> {
+        match target {
+            Target::AllTenants => self.forget_all(None, negative_only).await,
+            Target::Everybody => {
+                let number = self.resolver.tenant(tenant)?.number();
+                self.forget_all(Some(number), negative_only).await
+            }
+            Target::People(people) => {
+                let tenant = self.resolver.tenant(tenant)?;
+                let forgotten = people.iter().map(|who| tenant.forget(who, negative_only));
+                Ok(forgotten.sum())
+            }
+        }
     }
 
     /// The name of the tenant meant, as [`Resolver::name_of`] has it.

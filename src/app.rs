@@ -151,6 +151,8 @@ pub async fn serve(config: Config, options: ServeOptions) -> Result<(), AppError
     let stop = AbortOnDropHandle::new(tokio::spawn(signals.stop(shutdown, config.drain.delay)));
     let (outcome, ()) = tokio::join!(serving, probes);
     drop(stop);
+    // With the tenants go their calls: from here on none is made.
+    drop((parts.resolver, parts.admin));
     parts.bookkeeping.close().await;
     // Last, so that probes see the whole drain.
     pages.end().await;

@@ -17,7 +17,7 @@ mod population;
 use std::{
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicI64, AtomicUsize, Ordering},
     },
     time::{Duration, SystemTime},
 };
@@ -66,6 +66,8 @@ pub struct Cache {
     epoch: Epoch,
     /// Answers to calls that left before this are not kept: somebody has flushed since.
     flushed_at: AtomicI64,
+    /// How many flushes are under way.
+    flushing: AtomicUsize,
     /// An entry is read, changed and written back: one at a time.
     writing: Mutex<()>,
 }
@@ -79,6 +81,15 @@ pub struct Known {
     epoch: Epoch,
     now: i64,
     serve_stale: Duration,
+}
+
+/// A flush under way, for as long as it lives.
+pub struct Flushing<'a>(&'a AtomicUsize);
+
+impl Drop for Flushing<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// An entry as a store keeps it.
@@ -136,6 +147,7 @@ impl Cache {
             random,
             epoch: Epoch(Instant::now()),
             flushed_at: AtomicI64::new(i64::MIN),
+            flushing: AtomicUsize::new(0),
             writing: Mutex::new(()),
         }
     }
@@ -154,8 +166,21 @@ impl Cache {
     /// Keeps an answer to a call that left at `departed`, unless a newer one is here, or it left
     /// before the last flush. Says whether it is kept.
     pub fn insert(&self, key: CacheKey<'_>, kind: UserIdType, fact: &Fact, asked: Asked) -> bool {
+        self.insert_and(key, kind, fact, asked, None)
+    }
+
+    /// The same; then `keep` is told what is known now, before anybody can flush it: it must be short.
+    pub fn insert_and(
+        &self,
+        key: CacheKey<'_>,
+        kind: UserIdType,
+        fact: &Fact,
+        asked: Asked,
+        keep: Option<&dyn Fn(&Snapshot)>,
+    ) -> bool {
         let departed = self.epoch.nanos(asked.departed);
-        self.change(key, |answers| {
+        let lock = self.lock();
+        let inserted = self.change_locked(&lock, key, |answers| {
             let known = answers.of(kind).map(|piece| (piece.times, piece.fact()));
             let is_newer = known.as_ref().is_some_and(|(t, _)| t.departed > departed);
             if is_newer || departed < self.flushed_at.load(Ordering::Relaxed) {
@@ -168,7 +193,14 @@ impl Cache {
             others.for_each(|piece| packer.piece(piece));
             packer.fact(kind, times, fact);
             Some(packer.finish())
-        })
+        });
+        if inserted
+            && let Some(keep) = keep
+            && let Some(snapshot) = self.snapshot(key)
+        {
+            keep(&snapshot);
+        }
+        inserted
     }
 
     /// Puts off the refresh of an answer for which nobody could be asked; of one that is past its TTL
@@ -251,7 +283,8 @@ impl Cache {
         let now = self.epoch.nanos(read_at);
         let wall = answer::since_1970(wall);
         self.change(key, |answers| {
-            if now <= self.flushed_at.load(Ordering::Relaxed) {
+            let is_flushing = self.flushing.load(Ordering::SeqCst) > 0;
+            if is_flushing || now <= self.flushed_at.load(Ordering::Relaxed) {
                 return None;
             }
             let mut packer = Packer::default();
@@ -262,7 +295,11 @@ impl Cache {
                 piece.times.asked_at <= latest && answers.of(piece.kind).is_none()
             });
             for mut piece in new {
-                let age = i64::try_from(wall.saturating_sub(piece.times.asked_at));
+                let age = match wall.checked_sub(piece.times.asked_at) {
+                    Some(age) => i64::try_from(age),
+                    // By a clock that was put back a little: older than it seems.
+                    None => Ok(answer::nanos(CLOCK_SKEW)),
+                };
                 piece.times.departed = now.saturating_sub(age.unwrap_or(i64::MAX));
                 // Somebody may have shortened it since.
                 piece.times.shorten(if piece.is_found() {
@@ -311,7 +348,15 @@ impl Cache {
     }
 
     fn change(&self, key: CacheKey<'_>, change: impl FnOnce(Pieces<'_>) -> Option<Packed>) -> bool {
-        let _one = self.lock();
+        self.change_locked(&self.lock(), key, change)
+    }
+
+    fn change_locked(
+        &self,
+        _one: &MutexGuard<'_, ()>,
+        key: CacheKey<'_>,
+        change: impl FnOnce(Pieces<'_>) -> Option<Packed>,
+    ) -> bool {
         let known = self.entries.peek(&key);
         let is_new = known.is_none();
         let answers = known.as_ref().map_or(Pieces::One(None), Packed::answers);
@@ -326,9 +371,10 @@ impl Cache {
         true
     }
 
-    /// Keeps no answer to a call that left before this: somebody is about to flush.
-    pub fn refuse_answers_to_calls_before(&self, now: Instant) {
-        drop(self.begin_flush(now));
+    /// While somebody flushes what is stored, nothing is taken over from there.
+    pub fn flushing(&self) -> Flushing<'_> {
+        self.flushing.fetch_add(1, Ordering::SeqCst);
+        Flushing(&self.flushing)
     }
 
     fn begin_flush(&self, now: Instant) -> MutexGuard<'_, ()> {

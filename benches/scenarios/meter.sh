@@ -41,7 +41,7 @@ print(sum(int(tenant["month"]["calls"]) for tenant in json.load(sys.stdin)["tena
 
 # meter_load FIRST CALLS SIGNAL PART: a part's four loads, side by side.
 meter_load() {
-    local names="new popular anew batches" name pids=""
+    local names="new popular anew batches" name pids="" end=end_load
     begin_load new unary --people different --first "$1" --calls "$2" --in-flight 32 --connections 4
     pids="$pids $STARTED"
     begin_load popular unary --people zipf:1.1:5000 --calls "$2" --in-flight 32 --connections 4
@@ -53,11 +53,13 @@ meter_load() {
     if [[ $3 == KILL && $4 != 2 ]]; then
         sleep 2
         kill_server
+        # They would go on trying.
+        end=stop_load
     fi
     # shellcheck disable=SC2086 # lists
     set -- $pids
     for name in $names; do
-        end_load "$name" "$1"
+        "$end" "$name" "$1"
         shift
     done
 }

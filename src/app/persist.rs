@@ -46,7 +46,7 @@ pub(super) struct Books {
 pub(super) struct Bookkeeping {
     books: Arc<[Books]>,
     store: Option<Arc<dyn Store>>,
-    _task: AbortOnDropHandle<()>,
+    task: AbortOnDropHandle<()>,
 }
 
 impl Persisted {
@@ -237,12 +237,14 @@ impl Bookkeeping {
         Self {
             books,
             store,
-            _task: AbortOnDropHandle::new(task),
+            task: AbortOnDropHandle::new(task),
         }
     }
 
     /// Closes the books, once no more calls are made.
     pub(super) async fn close(self) {
+        // Not one more page behind the last.
+        drop(self.task);
         self.books.iter().for_each(|books| books.write(true));
         // Bounded by the store.
         if let Some(store) = &self.store

@@ -158,10 +158,11 @@ impl Breaker {
             return false;
         }
         let pause = match error.kind.advice() {
-            // If it is known when the month ends, not past that.
-            Advice::NextMonth => {
-                (error.shared.as_deref()).map_or(MONTH, |shared| (shared.until - now).min(MONTH))
-            }
+            // If it is known when the month ends, as of our own share, not past that. What Feishu says
+            // is shared only until a token is asked for again.
+            Advice::NextMonth => (error.shared.as_deref())
+                .filter(|_| error.code.is_none())
+                .map_or(MONTH, |shared| (shared.until - now).min(MONTH)),
             Advice::Mend => (TO_MEND.0 * (1 << times.min(8))).min(TO_MEND.1),
             _ => TRANSIENT,
         };
@@ -264,6 +265,20 @@ mod tests {
         assert!(breaker.failed(now, &error));
         assert!(!breaker.may_depart(now + Duration::from_secs(119)));
         assert!(breaker.may_depart(until));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_spent_month_that_a_token_was_refused_for_is_probed_hourly_too() {
+        let now = Instant::now();
+        let until = now + Duration::from_secs(1);
+        let mut error = error(Kind::MonthlyQuotaSpent);
+        let shared = Some(Box::new(SharedFailure { at: now, until }));
+        Arc::make_mut(&mut error).shared = shared;
+        Arc::make_mut(&mut error).code = Some(99_991_403);
+        let mut breaker = Breaker::default();
+        assert!(breaker.failed(now, &error));
+        assert!(!breaker.may_depart(now + Duration::from_secs(3599)));
+        assert!(breaker.may_depart(now + Duration::from_hours(1)));
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,34 +6,59 @@ use crate::identity::UserIdType;
 
 use super::judge::{Judged, Verdict};
 
-/// Who is known not to be there by a call that left before one that found them by another kind of ID,
-/// and how new an answer about them must be.
+/// Who is known not to be there by a call that left before one that found them by another kind of ID, or
+/// is known, stale, by one that left before one that did not; and how new an answer about them must be.
 pub(super) fn outdated(judged: &Judged) -> Option<(Vec<(usize, UserIdType)>, Instant)> {
     if judged.by_kind.len() < 2 {
         return None;
     }
-    let found = |person: usize| {
-        let verdicts = judged
-            .by_kind
-            .iter()
-            .filter_map(|(_, all)| all.get(person)?.as_ref());
-        let found = verdicts.filter_map(|(verdict, _)| match verdict {
-            Verdict::Found(asked, _) | Verdict::Stale(asked, _) => Some(asked.departed),
-            _ => None,
-        });
-        found.max()
+    let newest_of = |person: usize, is_meant: fn(&Verdict) -> bool| {
+        let verdicts = judged.by_kind.iter();
+        let verdicts = verdicts.filter_map(|(_, all)| all.get(person)?.as_ref());
+        let departures = verdicts
+            .filter(|(verdict, _)| is_meant(verdict))
+            .filter_map(|(verdict, _)| departed(verdict));
+        departures.max()
     };
     let mut outdated = Vec::new();
     let mut newest: Option<Instant> = None;
     for (kind, verdicts) in &judged.by_kind {
         for (person, verdict) in verdicts.iter().enumerate() {
-            if let Some((Verdict::NotFound(asked), _)) = verdict
-                && let Some(found) = found(person).filter(|found| *found > asked.departed)
+            let Some((verdict, _)) = verdict else {
+                continue;
+            };
+            // Who was found within the TTL stays so: asking both ways would go on for ever if one kind
+            // is given and the other never.
+            let contrary = match verdict {
+                Verdict::NotFound(_) => is_found,
+                Verdict::Stale(..) => is_missing,
+                _ => continue,
+            };
+            if let Some(departed) = departed(verdict)
+                && let Some(newer) = newest_of(person, contrary).filter(|newer| *newer > departed)
             {
-                newest = newest.max(Some(found));
+                newest = newest.max(Some(newer));
                 outdated.push((person, *kind));
             }
         }
     }
     Some((outdated, newest?))
+}
+
+fn is_found(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Found(..) | Verdict::Stale(..))
+}
+
+fn is_missing(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::NotFound(_))
+}
+
+/// When the call left, of those who were found or missing.
+fn departed(verdict: &Verdict) -> Option<Instant> {
+    match verdict {
+        Verdict::Found(asked, _) | Verdict::Stale(asked, _) | Verdict::NotFound(asked) => {
+            Some(asked.departed)
+        }
+        _ => None,
+    }
 }

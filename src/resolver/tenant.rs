@@ -10,8 +10,8 @@ use futures_util::{FutureExt as _, future::BoxFuture};
 use tokio::time::Instant;
 
 use crate::{
-    batch::{Batcher, Interest, LookupError, WhenFull, Wish},
-    cache::{Cache, CacheKey, Known},
+    batch::{Batcher, Interest, LookupError, Standing, WhenFull, Wish},
+    cache::{Cache, CacheKey, Known, Snapshot},
     clock,
     coalesce::Flights,
     identity::{Identifier, UserIdType},
@@ -123,7 +123,7 @@ impl Tenant {
             }
         }
         self.find_out(&mut judged, lacking, waits, ask).await;
-        // Who was not found by one kind, and after that was by another, has come meanwhile.
+        // Who was not found by one kind, and was by another, has come meanwhile, or gone.
         if let Some((again, not_before)) = outdated(&judged) {
             let ask = Ask {
                 not_before: Some(not_before),
@@ -245,6 +245,10 @@ impl Tenant {
             {
                 judged.set(person, key.kind, known, source);
             } else {
+                let mut ask = ask;
+                if lacking.fallback.is_none() {
+                    ask.wish.deadline = deadline;
+                }
                 let mut wait = self.start(person, key, &ask, places.split());
                 wait.fallback = lacking.fallback;
                 waits.push(wait);
@@ -277,18 +281,22 @@ impl Core {
             return;
         };
         let of_cache = self.cache_key(key);
-        if self.cache.insert(of_cache, key.kind, &fact, asked)
-            && let Some(tier) = &self.tier
-            && let Some(snapshot) = self.cache.snapshot(of_cache)
-        {
-            tier.keep(key.include_resigned, key.identifier.as_str(), &snapshot);
-        }
+        let keep = self.tier.as_ref().map(|tier| {
+            move |snapshot: &Snapshot| {
+                tier.keep(key.include_resigned, key.identifier.as_str(), snapshot);
+            }
+        });
+        let keep = keep.as_ref().map(|keep| keep as &dyn Fn(&Snapshot));
+        self.cache
+            .insert_and(of_cache, key.kind, &fact, asked, keep);
     }
 
     /// Takes over what an earlier process knew of those of whom nothing is known. Says who they are.
     async fn restore(&self, people: &[Identifier], ask: &Ask) -> HashSet<usize> {
         let mut stored = HashSet::new();
-        let Some(tier) = &self.tier else {
+        // What has to be asked for from now on, no store has.
+        let takes_old = ask.not_before.is_none_or(|oldest| oldest < ask.now);
+        let Some(tier) = self.tier.as_ref().filter(|_| takes_old) else {
             return stored;
         };
         let key = |who| CacheKey {
@@ -305,7 +313,7 @@ impl Core {
         }
         let who = strangers.iter().map(|(_, who)| *who);
         let (read_at, wall) = (Instant::now(), clock::wall_now());
-        let found = tier.fetch(ask.include_resigned, who).await;
+        let found = tier.fetch(ask.include_resigned, who, ask.patience).await;
         for ((person, who), bytes) in strangers.into_iter().zip(found) {
             if let Some(bytes) = bytes {
                 self.cache.restore(key(who), &bytes, read_at, wall);
@@ -323,8 +331,9 @@ impl Core {
             Verdict::NotGranted(_) => false,
             _ => return,
         };
-        if !is_late(verdict) {
-            let now = Instant::now();
+        let now = Instant::now();
+        // While nobody is asked the breaker says when to ask again, for everybody.
+        if !is_late(verdict) && self.batcher.standing(now) == Standing::Asking {
             let key_of_cache = self.cache_key(key);
             self.cache
                 .postpone(key_of_cache, key.kind, now, also_if_stale);

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::{
     cache::Snapshot,
@@ -16,6 +16,8 @@ use crate::{
 
 /// How long it is waited for: well above what a busy disk takes, well below what a call does.
 const PATIENCE: Duration = Duration::from_millis(100);
+/// The same at the start, for what nobody can be asked for again.
+const START_PATIENCE: Duration = Duration::from_secs(2);
 /// What the keys of answers begin with, so that no other record is taken for one.
 const ANSWER: &[u8] = b"answer";
 
@@ -46,14 +48,17 @@ impl Tier {
         }
     }
 
-    /// What an earlier process knew of these people, as [`Snapshot`] has it; in their order.
+    /// What an earlier process knew of these people, as [`Snapshot`] has it; in their order, or nothing
+    /// if it takes too long.
     pub(super) async fn fetch<'a>(
         &self,
         include_resigned: bool,
         people: impl Iterator<Item = &'a str>,
+        until: Instant,
     ) -> Vec<Option<Vec<u8>>> {
         let keys: Vec<_> = people.map(|who| self.key(include_resigned, who)).collect();
-        let Ok(records) = timeout(PATIENCE, self.store.get(&keys)).await else {
+        let until = until.min(Instant::now() + PATIENCE);
+        let Ok(records) = timeout_at(until, self.store.get(&keys)).await else {
             return Vec::new();
         };
         let opened = keys.iter().zip(records).map(|(key, record)| {
@@ -93,11 +98,21 @@ impl Tier {
         &self.store
     }
 
-    /// What is kept under this name beside answers, such as what has been spent.
+    /// What is kept under this name beside answers, such as what has been spent. Tried again for a while
+    /// if it takes long: it is asked for once, at the start.
     pub async fn read(&self, name: &[u8]) -> Option<Vec<u8>> {
         let key = self.vault.key(&self.name(), &[name]);
-        let records = timeout(PATIENCE, self.store.get(&[key])).await.ok()?;
-        let record = records.into_iter().next()??;
+        let read = async {
+            loop {
+                let failed = self.store.stats().failed_reads;
+                let record = self.store.get(&[key]).await.into_iter().next()?;
+                if record.is_some() || self.store.stats().failed_reads == failed {
+                    return record;
+                }
+                sleep(PATIENCE).await;
+            }
+        };
+        let record = timeout(START_PATIENCE, read).await.ok()??;
         Some(self.vault.open_record(&key, &record)?.to_vec())
     }
 

@@ -39,8 +39,9 @@ use queue::Queue;
 
 pub use opening::{Opened, Settings, Unavailable, open};
 
-/// Longest that a caller waits for a read. Some microseconds are usual, so this is a disk in trouble.
-const READ_WITHIN: Duration = Duration::from_millis(200);
+/// Longest that a caller waits for a read: below what callers themselves allow, or nobody would notice.
+/// Some microseconds are usual, so this is a disk in trouble.
+const READ_WITHIN: Duration = Duration::from_millis(50);
 /// Reads side by side; more would only hold more threads where the disk is slow.
 const READS: usize = 16;
 /// After a read took too long, all are misses for this long.
