@@ -205,6 +205,12 @@ impl Batcher {
         self.shared.standing.read(now)
     }
 
+    /// Whether a call could leave by then, as far as the quota goes.
+    pub fn has_room_by(&self, deadline: Instant) -> bool {
+        let left = deadline.saturating_duration_since(Instant::now());
+        self.shared.permits.outlook(1) < left
+    }
+
     /// The page where the directory's scope is requested, if there is one.
     pub fn scope_page(&self, scope: &str) -> Option<String> {
         self.shared.directory.scope_page(scope)

@@ -404,3 +404,49 @@ fn whatever_bytes_are_restored_nothing_falls_over() {
         }
     }
 }
+
+#[test]
+fn a_flush_is_whole_while_the_store_forgets() {
+    let (cache, start) = (cache(), Instant::now());
+    let wall = SystemTime::UNIX_EPOCH + Duration::from_hours(500_000);
+    let second = Duration::from_secs(1);
+    let asked = |n| Asked {
+        departed: start + second * n,
+        at: wall + second * n,
+    };
+    cache.insert(key("a"), UserIdType::OpenId, &found("flushed"), asked(0));
+    let old = cache.snapshot(key("a")).unwrap().bytes;
+    let flushing = cache.flushing();
+    cache.forget(key("a"), false, start + second);
+    // What lands now carries nothing old along, and what is still stored is not taken over.
+    assert!(cache.insert(key("a"), UserIdType::UserId, &found("new"), asked(2)));
+    let kept = cache.snapshot(key("a")).unwrap().bytes;
+    cache.restore(key("b"), &old, start + second * 2, wall + second * 2);
+    assert_eq!((cache.len(), cache.is_empty()), (1, false));
+    cache.forget(key("a"), false, start + second * 3);
+    drop(flushing);
+    let read_at = start + second * 4;
+    cache.restore(key("a"), &kept, read_at, wall + second * 4);
+    assert_eq!(
+        fact(&cache, key("a"), UserIdType::UserId, read_at),
+        Some(found("new"))
+    );
+    assert_eq!(fact(&cache, key("a"), UserIdType::OpenId, read_at), None);
+}
+
+#[test]
+fn what_seems_to_be_of_the_future_is_not_newer_than_who_asks() {
+    let (cache, start) = (cache(), Instant::now());
+    let wall = SystemTime::UNIX_EPOCH + Duration::from_hours(500_000);
+    let asked = Asked {
+        departed: start,
+        at: wall,
+    };
+    let before = super::tests::cache();
+    before.insert(key("a"), KIND, &found("1"), asked);
+    let kept = before.snapshot(key("a")).unwrap().bytes;
+    let read_at = start + Duration::from_secs(5);
+    cache.restore(key("a"), &kept, read_at, wall - Duration::from_secs(25));
+    let known = cache.recall(key("a"), read_at).unwrap();
+    assert!(known.answer(KIND).unwrap().departed() < start);
+}

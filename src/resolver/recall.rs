@@ -132,7 +132,10 @@ impl Tenant {
                 Give::Now
             }
             Freshness::Stale { may_ask } => match self.core.batcher.standing(ask.now) {
-                Standing::Asking if may_ask => Give::IfNoFreshOneComes,
+                // Not if a pause that Feishu has asked for is longer than anybody waits.
+                Standing::Asking if may_ask && self.core.batcher.has_room_by(ask.patience) => {
+                    Give::IfNoFreshOneComes
+                }
                 Standing::Asking
                 | Standing::Resting {
                     probe_is_due: false,

@@ -184,3 +184,48 @@ async fn who_has_left_meanwhile_is_not_found_once_the_directory_answers() {
         "{answer:?}"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_is_not_found_by_a_newer_call_is_not_resolved_by_an_older_one() {
+    static GONE: AtomicBool = AtomicBool::new(false);
+    let bench = bench(|who, _| match who {
+        "a@x" if GONE.load(Ordering::SeqCst) => Ok(vec![]),
+        _ => Ok(vec![("1", None)]),
+    });
+    let both = [UserIdType::UserId, UserIdType::OpenId];
+    bench.ask(&["a@x", "b@x"], &both, false).await;
+    tokio::time::sleep(TTL + SECOND).await;
+    GONE.store(true, Ordering::SeqCst);
+    let one = [UserIdType::UserId];
+    let answers = bench.ask(&["a@x", "b@x"], &one, false).await;
+    assert!(matches!(answers[0], Resolution::NotFound { .. }));
+    bench.goes_down(Kind::Unavailable);
+    let answers = bench.ask(&["a@x"], &both, false).await;
+    let resolved = matches!(answers[0], Resolution::Resolved(_));
+    assert!(!resolved, "{answers:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn once_the_app_is_disabled_nobody_is_given_stale() {
+    let bench = long_known(&["a@x", "b@x"]).await;
+    bench.goes_down(Kind::Unavailable);
+    assert!(is_stale(&bench.ask(&["a@x"], &[], false).await[0]));
+    bench.goes_down(Kind::AppUnavailable);
+    for who in ["b@x", "a@x"] {
+        let answers = bench.ask(&[who], &[], false).await;
+        assert!(is_failed(&answers[0], Reason::AppUnavailable), "{who}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_feishu_asks_for_a_pause_nobody_waits_for_its_end() {
+    let bench = long_known(&["a@x", "b@x"]).await;
+    bench.goes_down(Kind::Throttled {
+        retry_after: Some(Duration::from_mins(1)),
+    });
+    assert!(is_stale(&bench.ask(&["b@x"], &[], false).await[0]));
+    for _ in 0..3 {
+        let (answer, took) = timed(&bench, 5 * SECOND).await;
+        assert!(is_stale(&answer) && took < SECOND / 10, "{took:?}");
+    }
+}

@@ -395,3 +395,17 @@ async fn nobody_can_read_in_the_file_whom_it_is_about() {
 fn bytes_of(path: &Path) -> Vec<u8> {
     fs::read(path).unwrap()
 }
+
+#[tokio::test]
+async fn reads_pause_where_the_disk_hangs_for_those_who_wait_no_longer_than_they_must() {
+    let scratch = Scratch::new("hang");
+    let opened = scratch.open();
+    opened.found("acme", "a");
+    opened.flush().await;
+    // What a disk that hangs comes to: all threads for reads are taken.
+    let reads = opened.store.reads.clone();
+    let _hang = reads.acquire_many_owned(16).await.unwrap();
+    let key = opened.key("acme", "a");
+    let _late = timeout(Duration::from_millis(100), opened.store.get(&[key])).await;
+    assert!(!opened.store.shared.may_read());
+}
