@@ -128,20 +128,22 @@ impl Cache {
             .estimated_items_capacity(first)
             .weight_capacity(most)
             .build();
+        // Only what is lacking is refused.
+        let entries = options.map_or_else(
+            |_lacking| {
+                Entries::with(
+                    first,
+                    most,
+                    UnitWeighter,
+                    std::hash::RandomState::new(),
+                    population.clone(),
+                )
+            },
+            with,
+        );
+        entries.reserve(first);
         Self {
-            // Only what is lacking is refused.
-            entries: options.map_or_else(
-                |_lacking| {
-                    Entries::with(
-                        first,
-                        most,
-                        UnitWeighter,
-                        std::hash::RandomState::new(),
-                        population.clone(),
-                    )
-                },
-                with,
-            ),
+            entries,
             population,
             ttls,
             random,
