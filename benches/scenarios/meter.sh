@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # what is set here is used by the others
 # Whether the month's meter counts what Feishu counts.
 
 scenario_meter() {
