@@ -152,11 +152,33 @@ impl Asked<'_> {
         });
         // Who is not to wait for room is told so; whether there was any, nobody here knows.
         let is_crowded = self.ask.when_full == WhenFull::Shed && self.setting.max_queue <= 400;
-        if is_in_vain || failed_lately || is_crowded {
+        if is_in_vain || failed_lately || is_crowded || self.is_nearly_spent() {
             Ok(())
         } else {
             Err(format!("stale after {waited:?}, and nothing has failed"))
         }
+    }
+
+    /// Whether so much of the quota is spent that a call may have to wait for longer than anybody does.
+    fn is_nearly_spent(&self) -> bool {
+        let ended = self
+            .ledger
+            .answered
+            .iter()
+            .map(|(tenant, at)| (*tenant, *at));
+        let failed = self.ledger.failures.iter().map(|f| (f.tenant, f.ended));
+        let all: Vec<_> = ended
+            .chain(failed)
+            .filter(|(tenant, at)| *tenant == self.ask.tenant && *at <= self.end)
+            .collect();
+        let lately = |length| {
+            all.iter()
+                .filter(|(_, at)| *at + length >= self.start)
+                .count()
+        };
+        let second = lately(Duration::from_secs(1));
+        let minute = lately(Duration::from_mins(1));
+        2 * second >= self.setting.per_second || 2 * minute >= self.setting.per_minute
     }
 
     /// Several people live as long as nobody.
