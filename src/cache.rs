@@ -25,7 +25,10 @@ use std::{
 use quick_cache::{OptionsBuilder, UnitWeighter};
 use tokio::time::Instant;
 
-use crate::{backoff::Random, identity::UserIdType};
+use crate::{
+    backoff::Random,
+    identity::{PersonStatus, UserIdType},
+};
 
 pub use answer::{Answer, Asked, Fact, Freshness, Refusal};
 pub use key::CacheKey;
@@ -37,9 +40,13 @@ use population::Population;
 
 /// The longest that a negative answer lives, however often it repeats.
 const LONGEST_NEGATIVE: Duration = Duration::from_hours(1);
-/// Room that is set aside at the start, though not touched: growing would copy what is there, and leave
-/// holes of half its size. What is more than this comes as it is needed.
-const FIRST_ENTRIES: usize = 1_000_000;
+/// Room at the start: a small table stays in the processor's caches.
+const FIRST_ENTRIES: usize = 1024;
+/// From so many entries on room is set aside, though not touched, for many more: growing by and by
+/// would copy what is there each time, and leave holes of half its size.
+const MANY_ENTRIES: usize = 50_000;
+/// So many. What is more than this comes as it is needed.
+const ROOM: usize = 1_000_000;
 /// So many locks that two threads seldom touch the same one.
 const SHARDS: usize = 64;
 /// How far ahead of ours a clock may have been that wrote an answer.
@@ -141,7 +148,6 @@ impl Cache {
             },
             with,
         );
-        entries.reserve(first);
         Self {
             entries,
             population,
@@ -366,10 +372,16 @@ impl Cache {
             return false;
         };
         let key = key.to_stored();
-        if is_new {
-            self.population.came(&key);
-        }
+        let count = if is_new {
+            self.population.came(&key)
+        } else {
+            0
+        };
         self.entries.insert(key, entry);
+        if count == MANY_ENTRIES {
+            let most = usize::try_from(self.entries.capacity()).unwrap_or(ROOM);
+            self.entries.reserve(most.min(ROOM).saturating_sub(count));
+        }
         true
     }
 
@@ -412,6 +424,23 @@ impl Cache {
 }
 
 impl Known {
+    /// Somebody who was found by this kind of ID, if the answer is fresh and its call left since then:
+    /// the usual case by itself, since it is almost all that a busy service does. As
+    /// [`Answer::found`] has it.
+    #[inline]
+    pub fn fresh(
+        &self,
+        kind: UserIdType,
+        not_before: Option<Instant>,
+    ) -> Option<(&str, Option<PersonStatus>, Duration)> {
+        let piece = self.entry.answers().of(kind)?;
+        let times = piece.times;
+        let is_fresh = !times.is_due(self.now) && self.now < times.expires_at();
+        let is_new = not_before.is_none_or(|oldest| self.epoch.nanos(oldest) <= times.departed);
+        let (id, status) = piece.found().filter(|_| is_fresh && is_new)?;
+        Some((id, status, Duration::from_nanos(times.asked_at)))
+    }
+
     /// The answer of this kind, if there is one that may be given.
     #[inline]
     pub fn answer(&self, kind: UserIdType) -> Option<Answer<'_>> {

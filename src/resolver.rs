@@ -249,9 +249,20 @@ impl Kinds {
             .filter_map(|(kind, is_in)| is_in.then_some(kind))
     }
 
+    /// The only one, if it is.
+    #[inline]
+    fn only(self) -> Option<UserIdType> {
+        match self.0 {
+            [true, false, false] => Some(UserIdType::UserId),
+            [false, true, false] => Some(UserIdType::OpenId),
+            [false, false, true] => Some(UserIdType::UnionId),
+            _ => None,
+        }
+    }
+
     /// Whether there is exactly one.
     fn is_one(self) -> bool {
-        self.0.iter().filter(|is_in| **is_in).count() == 1
+        self.only().is_some()
     }
 
     fn or_user_id(mut self) -> Self {

@@ -11,8 +11,9 @@ use super::{key::StoredKey, packed::Packed};
 pub(super) struct Population(Arc<Mutex<Vec<usize>>>);
 
 impl Population {
-    pub(super) fn came(&self, key: &StoredKey) {
-        self.change(key, |count| count.saturating_add(1));
+    /// Counts one more, and says how many there are in all.
+    pub(super) fn came(&self, key: &StoredKey) -> usize {
+        self.change(key, |count| count.saturating_add(1))
     }
 
     pub(super) fn left(&self, key: &StoredKey) {
@@ -27,9 +28,9 @@ impl Population {
             .unwrap_or(0)
     }
 
-    fn change(&self, key: &StoredKey, change: impl FnOnce(usize) -> usize) {
+    fn change(&self, key: &StoredKey, change: impl FnOnce(usize) -> usize) -> usize {
         let Some(index) = key.directory().and_then(|n| usize::try_from(n).ok()) else {
-            return;
+            return 0;
         };
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if counts.len() <= index {
@@ -38,6 +39,7 @@ impl Population {
         if let Some(count) = counts.get_mut(index) {
             *count = change(*count);
         }
+        counts.iter().sum()
     }
 }
 

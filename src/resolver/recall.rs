@@ -66,6 +66,13 @@ impl Tenant {
         let Some(known) = self.known(who.as_str(), ask) else {
             return Told::Nothing;
         };
+        if let Some(kind) = kinds.only()
+            && let Some((id, status, asked_at)) = known.fresh(kind, ask.not_before)
+        {
+            found.id(kind, id, status, asked_at);
+            found.stale(false);
+            return Told::Found(Source::Cache);
+        }
         let mut sources = Source::Cache;
         // With several kinds: all of them are there, or nothing is written.
         for kind in kinds.iter() {
