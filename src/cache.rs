@@ -380,7 +380,9 @@ impl Cache {
         self.entries.insert(key, entry);
         if count == MANY_ENTRIES {
             let most = usize::try_from(self.entries.capacity()).unwrap_or(ROOM);
-            self.entries.reserve(most.min(ROOM).saturating_sub(count));
+            // And an eighth, since its parts fill unevenly.
+            let more = most.min(ROOM).saturating_sub(count);
+            self.entries.reserve(more + more / 8);
         }
         true
     }
