@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// How long it is waited for: well above what a busy disk takes, well below what a call does.
-const PATIENCE: Duration = Duration::from_millis(100);
+const PATIENCE: Duration = Duration::from_millis(250);
 /// The same at the start, for what nobody can be asked for again.
 const START_PATIENCE: Duration = Duration::from_secs(2);
 /// What the keys of answers begin with, so that no other record is taken for one.

@@ -41,7 +41,7 @@ pub use opening::{Opened, Settings, Unavailable, open};
 
 /// Longest that a caller waits for a read: below what callers themselves allow, or nobody would notice.
 /// Some microseconds are usual, so this is a disk in trouble.
-const READ_WITHIN: Duration = Duration::from_millis(50);
+const READ_WITHIN: Duration = Duration::from_millis(200);
 /// Reads side by side; more would only hold more threads where the disk is slow.
 const READS: usize = 16;
 /// After a read took too long, all are misses for this long.

@@ -406,6 +406,6 @@ async fn reads_pause_where_the_disk_hangs_for_those_who_wait_no_longer_than_they
     let reads = opened.store.reads.clone();
     let _hang = reads.acquire_many_owned(16).await.unwrap();
     let key = opened.key("acme", "a");
-    let _late = timeout(Duration::from_millis(100), opened.store.get(&[key])).await;
+    let _late = timeout(Duration::from_millis(250), opened.store.get(&[key])).await;
     assert!(!opened.store.shared.may_read());
 }
