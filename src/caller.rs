@@ -1,12 +1,17 @@
 //! Who asks: for the queue's fairness, and for what is not for everybody. `server` says it of every
 //! request, in its extensions. Knows nobody.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 /// Whom fairness counts as one: a connection, by its number, until callers are configured. The
 /// default is for requests that came by none, as in tests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CallerId(pub u64);
+
+/// The names of the client certificate that TLS has verified, if there was one: the DNS names and URIs
+/// of its subject alternative name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CertificateNames(pub Arc<[String]>);
 
 /// Where a request came from. The default is the most careful one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
