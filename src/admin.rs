@@ -7,6 +7,7 @@ pub mod stored;
 
 use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
+use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
 use crate::{
@@ -25,11 +26,12 @@ pub struct Admin {
     resolver: Arc<Resolver>,
     cache: Arc<Cache>,
     stored: Option<Arc<dyn Stored>>,
-    tenants: BTreeMap<String, TenantParts>,
+    tenants: ArcSwap<BTreeMap<String, TenantParts>>,
     started_at: SystemTime,
 }
 
 /// What belongs to one tenant beside its people.
+#[derive(Clone)]
 pub struct TenantParts {
     /// Where its Feishu is.
     pub base_url: String,
@@ -64,21 +66,24 @@ pub struct Flushed {
 }
 
 impl Admin {
-    /// Looks after this service from now on: its start counts from here. `tenants` are those of the
-    /// resolver, by name.
+    /// Looks after this service from now on: its start counts from here. There are no tenants yet.
     pub fn new(
         resolver: Arc<Resolver>,
         cache: Arc<Cache>,
         stored: Option<Arc<dyn Stored>>,
-        tenants: BTreeMap<String, TenantParts>,
     ) -> Self {
         Self {
             resolver,
             cache,
             stored,
-            tenants,
+            tenants: ArcSwap::default(),
             started_at: clock::wall_now(),
         }
+    }
+
+    /// Looks after these tenants from now on: those of the resolver, by name.
+    pub fn replace(&self, tenants: BTreeMap<String, TenantParts>) {
+        self.tenants.store(Arc::new(tenants));
     }
 
     /// Forgets answers, or only those that somebody is not there. `tenant` is not looked at if all are
@@ -116,7 +121,7 @@ impl Admin {
         drop(flushing);
         let records = removed.map_err(|why| Failure::store_unavailable(&why))?;
         let tenant = match target {
-            Target::AllTenants => "all",
+            Target::AllTenants => "all".to_owned(),
             Target::Everybody | Target::People(_) => self.name_of(tenant),
         };
         tracing::info!(tenant, negative_only, entries, records, "flushed");
@@ -143,9 +148,9 @@ impl Admin {
         }
     }
 
-    /// The name of the tenant meant, as [`Resolver::name_of`] has it.
-    pub fn name_of<'a>(&'a self, tenant: &'a str) -> &'a str {
-        self.resolver.name_of(tenant)
+    /// The name of the tenant meant: the default one's for an empty name, if there is one.
+    pub fn name_of(&self, tenant: &str) -> String {
+        self.resolver.tenants().name_of(tenant).to_owned()
     }
 
     /// Every entry is looked at, which takes a while: not where requests are answered.

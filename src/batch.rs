@@ -211,6 +211,12 @@ impl Batcher {
         self.shared.permits.outlook(1) < left
     }
 
+    /// Somebody may have mended what calls failed with, such as a wrong secret: the directory is asked
+    /// again as soon as anybody wants it.
+    pub fn may_be_mended(&self) {
+        self.shared.lock().may_be_mended(Instant::now());
+    }
+
     /// The page where the directory's scope is requested, if there is one.
     pub fn scope_page(&self, scope: &str) -> Option<String> {
         self.shared.directory.scope_page(scope)

@@ -7,12 +7,15 @@
 //!   for a while: to be given only if the directory cannot be asked in time.
 //! - Found lives for the TTL; not found, ambiguous and refused for the negative TTL, which doubles
 //!   each time the answer repeats. Failures are not answers and never come here.
+//! - A TTL that is changed never makes an answer live longer than it was to. A shorter one for who was
+//!   found binds at once; a shorter negative one, whatever is asked for from then on.
 //! - Keys are compared in full.
 
 mod answer;
 mod key;
 mod packed;
 mod population;
+mod ttls;
 
 use std::{
     sync::{
@@ -32,11 +35,13 @@ use crate::{
 
 pub use answer::{Answer, Asked, Fact, Freshness, Refusal};
 pub use key::CacheKey;
+pub use ttls::Ttls;
 
 use answer::{Epoch, Times};
 use key::StoredKey;
 use packed::{Packed, Packer, Piece, Pieces};
 use population::Population;
+use ttls::InForce;
 
 /// The longest that a negative answer lives, however often it repeats.
 const LONGEST_NEGATIVE: Duration = Duration::from_hours(1);
@@ -52,23 +57,11 @@ const SHARDS: usize = 64;
 /// How far ahead of ours a clock may have been that wrote an answer.
 const CLOCK_SKEW: Duration = Duration::from_mins(1);
 
-/// How long answers live.
-#[derive(Clone, Copy, Debug)]
-pub struct Ttls {
-    /// Of somebody who was found.
-    pub found: Duration,
-    /// Of the first answer that is not an ID: one minute becomes two when it repeats, then four, up
-    /// to an hour.
-    pub negative: Duration,
-    /// How long past its TTL somebody who was found may be given when nobody can be asked.
-    pub serve_stale: Duration,
-}
-
 /// Up to three answers for each key, one for each kind of ID, each with a time of its own.
 pub struct Cache {
     entries: Entries,
     population: Population,
-    ttls: Ttls,
+    ttls: InForce,
     random: Random,
     epoch: Epoch,
     /// Answers to calls that left before this are not kept: somebody has flushed since.
@@ -87,6 +80,8 @@ pub struct Known {
     entry: Packed,
     epoch: Epoch,
     now: i64,
+    /// The longest that somebody who was found lives, in milliseconds.
+    found_ms: u32,
     serve_stale: Duration,
 }
 
@@ -151,7 +146,7 @@ impl Cache {
         Self {
             entries,
             population,
-            ttls,
+            ttls: InForce::new(ttls),
             random,
             epoch: Epoch(Instant::now()),
             flushed_at: AtomicI64::new(i64::MIN),
@@ -167,7 +162,8 @@ impl Cache {
             entry: self.entries.get(&key)?,
             epoch: self.epoch,
             now: self.epoch.nanos(now),
-            serve_stale: self.ttls.serve_stale,
+            found_ms: self.ttls.found_ms(),
+            serve_stale: self.ttls.serve_stale(),
         })
     }
 
@@ -218,6 +214,7 @@ impl Cache {
         self.change(key, |answers| {
             let mut packer = Packer::default();
             for mut piece in answers.iter() {
+                self.bind(&mut piece);
                 let is_meant = also_if_stale || now < piece.times.expires_at();
                 if piece.kind == kind && is_meant {
                     piece.times.postpone(now);
@@ -238,6 +235,19 @@ impl Cache {
             self.population.left(key);
         }
         removed.is_some()
+    }
+
+    /// Forgets everybody of a directory that nobody asks for any more, nor ever will. Unlike
+    /// [`Self::forget_all`] it is no flush: what is being asked of others is kept.
+    pub fn forget_directory(&self, directory: u32) {
+        let _one = self.lock();
+        self.entries.retain(|key, _| {
+            let is_meant = key.directory() == Some(directory);
+            if is_meant {
+                self.population.left(key);
+            }
+            !is_meant
+        });
     }
 
     /// Forgets everybody of one directory, or of all. Says how many entries that were.
@@ -264,7 +274,7 @@ impl Cache {
         answers.write(&mut bytes);
         let useless_at = answers.iter().map(|piece| {
             let stale = if piece.is_found() {
-                self.ttls.serve_stale
+                self.ttls.serve_stale()
             } else {
                 Duration::ZERO
             };
@@ -309,12 +319,11 @@ impl Cache {
                     None => Ok(answer::nanos(CLOCK_SKEW)),
                 };
                 piece.times.departed = now.saturating_sub(age.unwrap_or(i64::MAX));
-                // Somebody may have shortened it since.
-                piece.times.shorten(if piece.is_found() {
-                    self.ttls.found
-                } else {
-                    LONGEST_NEGATIVE.max(self.ttls.negative)
-                });
+                self.bind(&mut piece);
+                if !piece.is_found() {
+                    let longest = LONGEST_NEGATIVE.max(self.ttls.get().negative);
+                    piece.times.shorten(answer::millis(longest));
+                }
                 packer.piece(piece);
                 has_new = true;
             }
@@ -337,7 +346,12 @@ impl Cache {
 
     /// How long answers live.
     pub fn ttls(&self) -> Ttls {
-        self.ttls
+        self.ttls.get()
+    }
+
+    /// Has answers live so long from now on.
+    pub fn set_ttls(&self, ttls: Ttls) {
+        self.ttls.set(ttls);
     }
 
     /// How many entries there are.
@@ -405,11 +419,18 @@ impl Cache {
         self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Somebody may have shortened the TTL since this was found.
+    fn bind(&self, piece: &mut Piece<'_>) {
+        if piece.is_found() {
+            piece.times.shorten(self.ttls.found_ms());
+        }
+    }
+
     fn ttl(&self, fact: &Fact, known: Option<&(Times, Option<Fact>)>, departed: i64) -> Duration {
         if fact.is_found() {
-            return self.ttls.found;
+            return Duration::from_millis(self.ttls.found_ms().into());
         }
-        let first = self.ttls.negative;
+        let first = self.ttls.get().negative;
         let longest = LONGEST_NEGATIVE.max(first);
         match known {
             // Whoever asks again and again before its time does not make it live longer.
@@ -436,7 +457,8 @@ impl Known {
         not_before: Option<Instant>,
     ) -> Option<(&str, Option<PersonStatus>, Duration)> {
         let piece = self.entry.answers().of(kind)?;
-        let times = piece.times;
+        let mut times = piece.times;
+        times.shorten(self.found_ms);
         let is_fresh = !times.is_due(self.now) && self.now < times.expires_at();
         let is_new = not_before.is_none_or(|oldest| self.epoch.nanos(oldest) <= times.departed);
         let (id, status) = piece.found().filter(|_| is_fresh && is_new)?;
@@ -446,7 +468,10 @@ impl Known {
     /// The answer of this kind, if there is one that may be given.
     #[inline]
     pub fn answer(&self, kind: UserIdType) -> Option<Answer<'_>> {
-        let piece = self.entry.answers().of(kind)?;
+        let mut piece = self.entry.answers().of(kind)?;
+        if piece.is_found() {
+            piece.times.shorten(self.found_ms);
+        }
         Answer::of(piece, self.epoch, self.now, self.serve_stale)
     }
 }

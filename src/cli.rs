@@ -116,9 +116,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         _ => LogLevel::Warn,
     };
     let level = line.log.log_level.unwrap_or(default_level);
-    telemetry::init(level, line.log.log_format);
+    let volume = telemetry::init(level, line.log.log_format);
     let ended = match line.command {
-        Command::Serve(args) => block_on(serve::run(args, line.log.log_format)),
+        Command::Serve(args) => block_on(serve::run(args, line.log, volume)),
         Command::Resolve(args) => block_on(resolve::run(*args)),
         Command::Sandbox(args) => block_on(sandbox::run(args)),
         Command::Cache(args) => block_on(cache::run(args)),

@@ -4,6 +4,7 @@
 //!
 //! Loading never stops at the first mistake: whoever mends a configuration wants to see them all.
 
+mod at_run_time;
 mod cache;
 mod data;
 mod drain;
@@ -12,11 +13,13 @@ mod error;
 mod grpc;
 mod http;
 mod layers;
+mod log;
 mod quota;
 mod reader;
 mod tenants;
 mod upstream;
 mod value;
+mod watched;
 
 use std::{
     ffi::OsString,
@@ -30,9 +33,11 @@ pub use effective::Effective;
 pub use error::{ConfigError, ConfigErrors, Origin};
 pub use grpc::GrpcConfig;
 pub use http::HttpConfig;
+pub use log::LogConfig;
 pub use quota::QuotaConfig;
 pub use tenants::TenantConfig;
 pub use upstream::UpstreamConfig;
+pub use watched::Fingerprint;
 
 use layers::Layers;
 use reader::Reader;
@@ -56,6 +61,8 @@ pub struct Config {
     pub cache: CacheConfig,
     /// How the service stops.
     pub drain: DrainConfig,
+    /// What is logged.
+    pub log: LogConfig,
 }
 
 /// Where settings come from. Nothing else is read, so tests need no process environment.
@@ -89,7 +96,20 @@ pub struct Loaded {
     pub warnings: Vec<String>,
     /// Where each tenant was configured, in the order of [`Config::tenants`].
     pub tenant_origins: Vec<Origin>,
+    /// Every file that was read: the configuration's own, and those that it names.
+    pub files: Vec<PathBuf>,
+    /// What these files held.
+    pub fingerprint: Fingerprint,
     effective: Effective,
+}
+
+/// What came of reading a configuration.
+#[derive(Debug)]
+pub struct Reading {
+    /// Every file that was read, or should have been.
+    pub files: Vec<PathBuf>,
+    /// The configuration, if it has no mistake.
+    pub outcome: Result<Loaded, ConfigErrors>,
 }
 
 impl Loaded {
@@ -105,6 +125,11 @@ impl Config {
     /// # Errors
     /// Every mistake found, each naming the key and the file or variable it stands in.
     pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
+        Self::read(sources).outcome
+    }
+
+    /// The same, saying which files that took whatever came of it.
+    pub fn read(sources: &Sources) -> Reading {
         let mut reader = Reader::new(Layers::collect(sources));
         let data = DataConfig::read(&mut reader);
         let config = Self {
@@ -115,6 +140,7 @@ impl Config {
             cache: CacheConfig::read(&mut reader, &data),
             data,
             drain: DrainConfig::read(&mut reader),
+            log: LogConfig::read(&mut reader),
             tenants: tenants::read(&mut reader),
         };
         let grpc = &config.grpc;
@@ -127,13 +153,17 @@ impl Config {
         }
         let place = |tenant: &TenantConfig| reader.place(&format!("tenants.{}", tenant.name));
         let tenant_origins = config.tenants.iter().map(place).collect();
-        let (effective, warnings) = reader.finish()?;
-        Ok(Loaded {
+        let (files, fingerprint) = reader.take_watched().finish();
+        let loaded = |(effective, warnings)| Loaded {
             config,
             warnings,
             tenant_origins,
+            files: files.clone(),
+            fingerprint,
             effective,
-        })
+        };
+        let outcome = reader.finish().map(loaded);
+        Reading { files, outcome }
     }
 
     /// The tenant that an empty tenant name means: the only one, or the one marked as default.

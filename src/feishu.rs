@@ -7,6 +7,7 @@ mod wire;
 
 use std::{sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use futures_util::{FutureExt as _, future::BoxFuture};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::DeserializeOwned;
@@ -44,12 +45,20 @@ pub struct FeishuSettings {
     pub timeout: Duration,
     /// Longest answer that is read, in bytes.
     pub max_response_bytes: usize,
-    /// Where the calls are counted.
-    pub metrics: Upstream,
 }
 
 /// One tenant's Feishu.
 pub struct Feishu {
+    /// How it is reached now. A call keeps to what it began with.
+    access: ArcSwap<Access>,
+    cache: Arc<TokenCache>,
+    meter: Arc<Meter>,
+    /// Where the calls are counted.
+    metrics: Upstream,
+}
+
+/// A way to reach one tenant's Feishu: connections and credentials.
+pub struct Access {
     api: Arc<Api>,
     tokens: Tokens,
 }
@@ -77,30 +86,68 @@ impl Feishu {
         settings: FeishuSettings,
         cache: &Arc<TokenCache>,
         meter: Arc<Meter>,
+        metrics: Upstream,
     ) -> Result<Self, SetupError> {
-        let key = CredentialKey::new(&settings.base_url, &settings.app_id, &settings.app_secret);
-        let metrics = settings.metrics.clone();
-        let api = Arc::new(Api {
+        let api = Api {
             client: client(&settings)?,
             settings,
+            meter: meter.clone(),
+            metrics: metrics.clone(),
+        };
+        Ok(Self {
+            access: ArcSwap::from_pointee(api.with_tokens(cache)),
+            cache: cache.clone(),
             meter,
-        });
-        let tokens = TokenCache::tokens(cache, key, api.clone()).counted_by(metrics);
-        Ok(Self { api, tokens })
+            metrics,
+        })
+    }
+
+    /// What it takes to reach the same app by other settings; none if these are the ones in use. Changes
+    /// nothing before it is given to [`Self::take_up`]. Only another CA file, proxy or timeout costs new
+    /// connections.
+    ///
+    /// # Errors
+    /// See [`SetupError`].
+    pub fn prepare(&self, settings: FeishuSettings) -> Result<Option<Access>, SetupError> {
+        let access = self.access.load();
+        let used = &access.api.settings;
+        if settings.is_like(used) {
+            return Ok(None);
+        }
+        let client = if settings.connects_like(used) {
+            access.api.client.clone()
+        } else {
+            client(&settings)?
+        };
+        let api = Api {
+            client,
+            settings,
+            meter: self.meter.clone(),
+            metrics: self.metrics.clone(),
+        };
+        Ok(Some(api.with_tokens(&self.cache)))
+    }
+
+    /// Reaches Feishu this way from now on. Calls under way keep to the one before, and the token of a
+    /// secret that was replaced is used until there is one for the new secret.
+    pub fn take_up(&self, access: Access) {
+        access.tokens.follow(&self.access.load().tokens);
+        self.access.store(Arc::new(access));
     }
 
     /// How the tenant's tokens are.
     pub fn token_status(&self, now: Instant) -> TokenStatus {
-        self.tokens.status(now)
+        self.access.load().tokens.status(now)
     }
 
     async fn ask(&self, batch: &LookupBatch) -> Result<LookupAnswer, DirectoryError> {
+        let access = self.access.load_full();
+        let Access { api, tokens } = &*access;
         // Before a token is fetched in vain.
-        self.api.meter.check().map_err(month_spent)?;
-        let token = self.tokens.get().await?;
+        api.meter.check().map_err(month_spent)?;
+        let token = tokens.get().await?;
         let asked_at = clock::wall_now();
-        let request = self
-            .api
+        let request = api
             .post(&format!(
                 "{}?user_id_type={}",
                 wire::LOOKUP_PATH,
@@ -108,13 +155,11 @@ impl Feishu {
             ))
             .bearer_auth(token.expose())
             .json(&wire::LookupRequest::new(batch));
-        self.api.settings.metrics.carries(batch.len());
-        let sent = self
-            .api
-            .send::<wire::LookupReply>(Endpoint::Lookup, request, Some(batch));
+        api.metrics.carries(batch.len());
+        let sent = api.send::<wire::LookupReply>(Endpoint::Lookup, request, Some(batch));
         match sent.await {
             Ok(reply) => {
-                self.tokens.accepted(&token);
+                tokens.accepted(&token);
                 let people = reply.data.map(|data| data.into_people(batch));
                 Ok(LookupAnswer {
                     asked_at,
@@ -123,12 +168,12 @@ impl Feishu {
             }
             Err(error) => {
                 match error.kind {
-                    Kind::TokenRejected => self.tokens.rejected(&token, &error),
+                    Kind::TokenRejected => tokens.rejected(&token, &error),
                     // Feishu looks at these only once it has taken the token.
                     Kind::ScopeMissing { .. }
                     | Kind::ContentRefused { .. }
                     | Kind::IdKindRefused
-                    | Kind::MonthlyQuotaSpent => self.tokens.accepted(&token),
+                    | Kind::MonthlyQuotaSpent => tokens.accepted(&token),
                     _ => {}
                 }
                 Err(error)
@@ -146,7 +191,9 @@ impl Directory for Feishu {
     }
 
     fn scope_page(&self, scope: &str) -> Option<String> {
-        self.api
+        let access = self.access.load();
+        access
+            .api
             .app_page(&format!("auth?q={scope}&op_from=openapi&token_type=tenant"))
     }
 }
@@ -156,9 +203,42 @@ struct Api {
     client: reqwest::Client,
     settings: FeishuSettings,
     meter: Arc<Meter>,
+    metrics: Upstream,
+}
+
+impl FeishuSettings {
+    fn is_like(&self, other: &Self) -> bool {
+        self.connects_like(other)
+            && (&self.base_url, &self.app_id) == (&other.base_url, &other.app_id)
+            && self.app_secret.expose_secret() == other.app_secret.expose_secret()
+            && self.max_response_bytes == other.max_response_bytes
+    }
+
+    fn proxy_url(&self) -> Option<&str> {
+        self.proxy
+            .as_ref()
+            .map(secrecy::ExposeSecret::expose_secret)
+    }
+
+    /// Whether the same connections serve both.
+    fn connects_like(&self, other: &Self) -> bool {
+        self.ca_pem == other.ca_pem
+            && self.proxy_url() == other.proxy_url()
+            && self.connect_timeout == other.connect_timeout
+            && self.timeout == other.timeout
+    }
 }
 
 impl Api {
+    fn with_tokens(self, cache: &Arc<TokenCache>) -> Access {
+        let settings = &self.settings;
+        let key = CredentialKey::new(&settings.base_url, &settings.app_id, &settings.app_secret);
+        let metrics = self.metrics.clone();
+        let api = Arc::new(self);
+        let tokens = TokenCache::tokens(cache, key, api.clone()).counted_by(metrics);
+        Access { api, tokens }
+    }
+
     fn post(&self, path: &str) -> reqwest::RequestBuilder {
         self.client
             .post(format!("{}{path}", self.settings.base_url))
@@ -174,8 +254,7 @@ impl Api {
         let began = Instant::now();
         let answer = self.exchange(request, batch).await;
         let result = error::counted_as(answer.as_ref().err());
-        let metrics = &self.settings.metrics;
-        metrics.called(endpoint, result, began.elapsed());
+        self.metrics.called(endpoint, result, began.elapsed());
         answer
     }
 

@@ -10,6 +10,7 @@ mod stream;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
+use arc_swap::Guard;
 use futures_util::Stream;
 use tonic::{Code, Request, Response, Status, Streaming, codec::CompressionEncoding};
 
@@ -24,7 +25,7 @@ use crate::{
         ResolveUserIdsStreamResponse,
         identity_service_server::{IdentityService, IdentityServiceServer},
     },
-    resolver::{Answered, Failure, Resolution, Resolver, Terms, Told},
+    resolver::{Answered, Failure, Resolution, Resolver, Tenants, Terms, Told},
     shutdown::Shutdown,
 };
 
@@ -114,8 +115,8 @@ impl Identity {
     ) -> Result<Recalled, Box<status::Rejection>> {
         let terms = convert::terms(&request, self.limits.max_identifiers, arrival)
             .map_err(|rejection| self.about(&request.tenant, *rejection))?;
-        let session = self
-            .resolver
+        let tenants = self.resolver.tenants();
+        let session = tenants
             .begin(&request.tenant, &terms)
             .map_err(|e| self.about(&request.tenant, status::Rejection::about_tenant(e)))?;
         let mut resolutions = Vec::with_capacity(request.identifiers.len());
@@ -148,7 +149,9 @@ impl Identity {
         if unknown.is_empty() {
             return Ok(Recalled::All(response));
         }
+        drop(tally);
         Ok(Recalled::Some(Box::new(Batch {
+            tenants: Guard::into_inner(tenants),
             tenant: request.tenant,
             terms,
             response,
@@ -162,8 +165,8 @@ impl Identity {
         batch: Batch,
     ) -> Result<ResolveUserIdsResponse, Box<status::Rejection>> {
         let mut response = batch.response;
-        let session = self
-            .resolver
+        let session = batch
+            .tenants
             .begin(&batch.tenant, &batch.terms)
             .map_err(|e| self.about(&batch.tenant, status::Rejection::about_tenant(e)))?;
         let found_out = session.find_out(batch.unknown).await;
@@ -176,7 +179,7 @@ impl Identity {
             && let Some(failure) =
                 convert::common_failure(found_out.iter().map(|(_, answered)| &answered.resolution))
         {
-            let tenant = self.resolver.name_of(&batch.tenant);
+            let tenant = batch.tenants.name_of(&batch.tenant);
             tracing::info!(reason = ?failure.reason, tenant, "a request failed: {failure}");
             return Err(self.about(&batch.tenant, failure.clone().into()));
         }
@@ -189,7 +192,7 @@ impl Identity {
     }
 
     fn about(&self, tenant: &str, rejection: status::Rejection) -> Box<status::Rejection> {
-        Box::new(rejection.of_tenant(self.resolver.name_of(tenant)))
+        Box::new(rejection.of_tenant(self.resolver.tenants().name_of(tenant)))
     }
 }
 
@@ -202,6 +205,9 @@ enum Recalled {
 }
 
 struct Batch {
+    /// Those that there were when it began: whoever has begun is answered, also by a tenant that is no
+    /// longer configured.
+    tenants: Arc<Tenants>,
     tenant: String,
     terms: Terms,
     response: ResolveUserIdsResponse,

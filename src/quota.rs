@@ -99,7 +99,7 @@ pub struct Quota {
 
 struct Inner {
     pace: Mutex<Pace>,
-    /// Told when an answered call gives its places a time to come back.
+    /// Told when an answered call gives its places a time to come back, or the limits are others.
     answered: Notify,
 }
 
@@ -152,6 +152,14 @@ impl Quota {
                 answered: Notify::new(),
             }),
         }
+    }
+
+    /// Holds these limits from now on, for windows of the same lengths as before. What has been spent
+    /// stays spent: of a lowered limit as much as of a raised one.
+    pub fn set_limits(&self, limits: &[Limit]) {
+        self.inner.lock().set_limits(limits, Instant::now());
+        // Whoever waits for a permit may have to wait less, or longer.
+        self.inner.answered.notify_waiters();
     }
 
     /// How long ago each call was answered that still counts, and zero for those that are not answered

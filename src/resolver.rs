@@ -18,6 +18,7 @@ mod waits;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use arc_swap::{ArcSwap, Guard};
 use futures_util::{FutureExt as _, future::BoxFuture};
 use tokio::time::Instant;
 
@@ -45,6 +46,13 @@ const LEAST_LEFT: Duration = Duration::from_millis(20);
 
 /// Resolves people of every configured tenant.
 pub struct Resolver {
+    /// As they are configured now. Who has begun goes on with those that were there then.
+    now: ArcSwap<Tenants>,
+}
+
+/// The tenants that there are at one moment.
+#[derive(Default)]
+pub struct Tenants {
     tenants: BTreeMap<String, Arc<Tenant>>,
     default: Option<String>,
 }
@@ -84,20 +92,21 @@ pub struct Session<'a> {
 impl Resolver {
     /// A resolver of these tenants. `default` is the one meant by an empty name.
     pub fn new(tenants: BTreeMap<String, Arc<Tenant>>, default: Option<String>) -> Self {
-        Self { tenants, default }
+        let tenants = Tenants { tenants, default };
+        Self {
+            now: ArcSwap::from_pointee(tenants),
+        }
     }
 
-    /// Begins a request.
-    ///
-    /// # Errors
-    /// Only for a request that names no tenant there is. Whether a request all of whose items
-    /// failed is an error is for the caller to say.
-    pub fn begin(&self, tenant: &str, terms: &Terms) -> Result<Session<'_>, Failure> {
-        Ok(Session {
-            tenant: self.tenant(tenant)?,
-            ask: terms.ask(),
-            kinds: terms.user_id_types.or_user_id(),
-        })
+    /// Resolves people of these tenants from now on. What is under way is finished by the others.
+    pub fn replace(&self, tenants: BTreeMap<String, Arc<Tenant>>, default: Option<String>) {
+        self.now.store(Arc::new(Tenants { tenants, default }));
+    }
+
+    /// The tenants as they are now: to be held only for as long as nothing is waited for.
+    #[inline]
+    pub fn tenants(&self) -> Guard<Arc<Tenants>> {
+        self.now.load()
     }
 
     /// Resolves: one resolution per identifier, in order, by the deadline.
@@ -105,14 +114,15 @@ impl Resolver {
     /// Cancel-safe: nobody else is cancelled, and what only this request wanted is not asked for.
     ///
     /// # Errors
-    /// As [`Resolver::begin`].
+    /// As [`Tenants::begin`].
     pub async fn resolve(
         &self,
         tenant: &str,
         terms: &Terms,
         identifiers: &[Result<Identifier, InvalidIdentifier>],
     ) -> Result<Vec<Resolution>, Failure> {
-        let session = self.begin(tenant, terms)?;
+        let tenants = self.now.load_full();
+        let session = tenants.begin(tenant, terms)?;
         let mut answers = Vec::with_capacity(identifiers.len());
         let mut unknown = Vec::new();
         for (index, identifier) in identifiers.iter().enumerate() {
@@ -143,6 +153,29 @@ impl Resolver {
             .collect())
     }
 
+    /// The tenant of that name, or the default one for an empty name.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn tenant(&self, name: &str) -> Result<Arc<Tenant>, Failure> {
+        self.now.load().get(name).cloned()
+    }
+}
+
+impl Tenants {
+    /// Begins a request.
+    ///
+    /// # Errors
+    /// Only for a request that names no tenant there is. Whether a request all of whose items
+    /// failed is an error is for the caller to say.
+    pub fn begin(&self, tenant: &str, terms: &Terms) -> Result<Session<'_>, Failure> {
+        Ok(Session {
+            tenant: self.get(tenant)?,
+            ask: terms.ask(),
+            kinds: terms.user_id_types.or_user_id(),
+        })
+    }
+
     /// The name of the tenant meant: the default one's for an empty name, if there is one.
     pub fn name_of<'a>(&'a self, name: &'a str) -> &'a str {
         match &self.default {
@@ -151,11 +184,7 @@ impl Resolver {
         }
     }
 
-    /// The tenant of that name, or the default one for an empty name.
-    ///
-    /// # Errors
-    /// If there is none.
-    pub fn tenant(&self, name: &str) -> Result<&Arc<Tenant>, Failure> {
+    fn get(&self, name: &str) -> Result<&Arc<Tenant>, Failure> {
         let name = self.name_of(name);
         if name.is_empty() {
             return Err(Failure::new(

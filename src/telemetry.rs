@@ -5,7 +5,8 @@ use std::io;
 use clap::ValueEnum;
 use tracing::Level;
 use tracing_subscriber::{
-    Layer as _, filter::Targets, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+    Layer as _, Registry, filter::Targets, fmt, layer::SubscriberExt as _, reload,
+    util::SubscriberInitExt as _,
 };
 
 /// How much is logged.
@@ -35,20 +36,23 @@ pub enum LogFormat {
 /// Libraries that tell of every frame and connection: heard only when something is odd.
 const TALKATIVE: [&str; 6] = ["h2", "hyper", "hyper_util", "reqwest", "tonic", "rustls"];
 
+/// Changes how much is logged while the program runs. Cloning gives another handle of the same.
+#[derive(Clone, Debug)]
+pub struct Volume(reload::Handle<Targets, Registry>);
+
+impl Volume {
+    /// Logs so much from now on.
+    pub fn set(&self, level: Level) {
+        // Without a subscriber, as after a second `init`, there is nothing to change.
+        let _ = self.0.reload(targets(level));
+    }
+}
+
 /// Starts logging; a second call changes nothing.
-pub fn init(level: LogLevel, format: LogFormat) {
-    let level = match level {
-        LogLevel::Error => Level::ERROR,
-        LogLevel::Warn => Level::WARN,
-        LogLevel::Info => Level::INFO,
-        LogLevel::Debug => Level::DEBUG,
-        LogLevel::Trace => Level::TRACE,
-    };
-    // `Level` counts a quieter level as the smaller one.
-    let talkative = level.min(Level::WARN);
-    let targets = Targets::new()
-        .with_default(level)
-        .with_targets(TALKATIVE.map(|target| (target, talkative)));
+pub fn init(level: LogLevel, format: LogFormat) -> Volume {
+    // A filter that is asked once for each place in the code, and again after a change: what is not
+    // logged costs nothing.
+    let (filter, volume) = reload::Layer::new(targets(level.into()));
     // A closed standard error is no reason to complain about, least of all there.
     let layer = fmt::layer()
         .with_writer(io::stderr)
@@ -60,6 +64,27 @@ pub fn init(level: LogLevel, format: LogFormat) {
         LogFormat::Json => layer.json().flatten_event(true).boxed(),
     };
     let _ = tracing_subscriber::registry()
-        .with(layer.with_filter(targets))
+        .with(layer.with_filter(filter))
         .try_init();
+    Volume(volume)
+}
+
+fn targets(level: Level) -> Targets {
+    // `Level` counts a quieter level as the smaller one.
+    let talkative = level.min(Level::WARN);
+    Targets::new()
+        .with_default(level)
+        .with_targets(TALKATIVE.map(|target| (target, talkative)))
+}
+
+impl From<LogLevel> for Level {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Error => Self::ERROR,
+            LogLevel::Warn => Self::WARN,
+            LogLevel::Info => Self::INFO,
+            LogLevel::Debug => Self::DEBUG,
+            LogLevel::Trace => Self::TRACE,
+        }
+    }
 }

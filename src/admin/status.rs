@@ -77,12 +77,17 @@ impl Admin {
     /// # Errors
     /// If there is no tenant of that name.
     pub fn status(&self, tenant: &str) -> Result<Status, Failure> {
-        let names: Vec<_> = if tenant.is_empty() {
-            self.tenants.keys().map(String::as_str).collect()
+        let all = self.tenants.load();
+        let tenants = if tenant.is_empty() {
+            // One that goes at this moment is left out.
+            let statuses = all
+                .iter()
+                .map(|(name, parts)| self.tenant_status(name, parts));
+            statuses.filter_map(Result::ok).collect()
         } else {
-            vec![tenant]
+            let parts = all.get(tenant).ok_or_else(Failure::no_such_tenant)?;
+            vec![self.tenant_status(tenant, parts)?]
         };
-        let tenants = names.into_iter().map(|name| self.tenant_status(name));
         Ok(Status {
             started_at: self.started_at,
             cache: CacheStatus {
@@ -91,15 +96,14 @@ impl Admin {
                 ttls: self.cache.ttls(),
             },
             store: self.stored.as_ref().map(|stored| stored.status()),
-            tenants: tenants.collect::<Result<_, _>>()?,
+            tenants,
         })
     }
 
-    fn tenant_status(&self, name: &str) -> Result<TenantStatus, Failure> {
+    fn tenant_status(&self, name: &str, parts: &TenantParts) -> Result<TenantStatus, Failure> {
         let tenant = self.resolver.tenant(name)?;
-        let parts = self.tenants.get(name).ok_or_else(Failure::no_such_tenant)?;
-        let is_default = self.resolver.name_of("") == name;
-        Ok(of_tenant(name, is_default, tenant, parts))
+        let is_default = self.name_of("") == name;
+        Ok(of_tenant(name, is_default, &tenant, parts))
     }
 }
 

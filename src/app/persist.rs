@@ -1,7 +1,15 @@
 //! What outlives the process: the store of answers, and each tenant's books of the calls it has made.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
+use arc_swap::ArcSwap;
 use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::task::AbortOnDropHandle;
@@ -37,14 +45,16 @@ pub(super) struct Persisted {
 
 /// One tenant's books.
 pub(super) struct Books {
-    tier: Tier,
+    tier: Arc<Tier>,
     quota: Arc<Quota>,
     meter: Arc<Meter>,
+    /// How many calls of the month the last page tells of.
+    written: AtomicU64,
 }
 
 /// Writes the books of all tenants for as long as it lives.
 pub(super) struct Bookkeeping {
-    books: Arc<[Books]>,
+    books: Arc<ArcSwap<Vec<Arc<Books>>>>,
     store: Option<Arc<dyn Store>>,
     task: AbortOnDropHandle<()>,
 }
@@ -130,13 +140,20 @@ pub(super) async fn quota(limits: &[Limit], tier: Option<&Tier>, meter: &Meter) 
 pub(super) struct Shelves {
     store: Arc<dyn Store>,
     /// By the directory's number in the cache's keys.
-    tiers: BTreeMap<u32, Tier>,
+    tiers: ArcSwap<BTreeMap<u32, Arc<Tier>>>,
 }
 
 impl Shelves {
-    pub(super) fn new(persisted: &Persisted, tiers: BTreeMap<u32, Tier>) -> Self {
-        let store = persisted.store().clone();
-        Self { store, tiers }
+    pub(super) fn new(persisted: &Persisted) -> Self {
+        Self {
+            store: persisted.store().clone(),
+            tiers: ArcSwap::default(),
+        }
+    }
+
+    /// Knows these tenants from now on.
+    pub(super) fn replace(&self, tiers: BTreeMap<u32, Arc<Tier>>) {
+        self.tiers.store(Arc::new(tiers));
     }
 
     async fn remove_all(
@@ -166,7 +183,8 @@ impl Stored for Shelves {
         whose: Whose<'a>,
         negative_only: bool,
     ) -> BoxFuture<'a, Result<usize, NotRemoved>> {
-        let tier = |directory| self.tiers.get(&directory);
+        let tiers = self.tiers.load();
+        let tier = |directory| tiers.get(&directory);
         let scopes = match whose {
             Whose::Everybody => vec![Scope::Everything],
             Whose::Directory(directory) => tier(directory)
@@ -202,12 +220,18 @@ impl Stored for Shelves {
 }
 
 impl Books {
-    pub(super) fn new(tier: Tier, quota: Arc<Quota>, meter: Arc<Meter>) -> Self {
-        Self { tier, quota, meter }
+    pub(super) fn new(tier: Arc<Tier>, quota: Arc<Quota>, meter: Arc<Meter>) -> Self {
+        Self {
+            tier,
+            quota,
+            meter,
+            written: AtomicU64::default(),
+        }
     }
 
-    fn write(&self, is_closed: bool) {
+    pub(super) fn write(&self, is_closed: bool) {
         let usage = self.meter.usage();
+        self.written.store(usage.calls, Ordering::Relaxed);
         let now = clock::wall_now();
         let at = |ago: Duration| now.checked_sub(ago).unwrap_or(now);
         let mut ledger = Ledger {
@@ -223,29 +247,41 @@ impl Books {
 }
 
 impl Bookkeeping {
-    /// Opens the books: what they said of an earlier process, that it has ended, holds no more.
-    pub(super) async fn start(books: Vec<Books>, persisted: Option<&Persisted>) -> Self {
-        let books: Arc<[Books]> = books.into();
-        books.iter().for_each(|books| books.write(false));
-        let store = persisted.map(|persisted| persisted.store().clone());
-        if let Some(store) = &store
-            && !matches!(timeout(START, store.flush()).await, Ok(Ok(())))
-        {
-            tracing::warn!("the store is slow: what is spent now may not be known after a crash");
-        }
+    /// Keeps no books yet.
+    pub(super) fn start(persisted: Option<&Persisted>) -> Self {
+        let books = Arc::new(ArcSwap::default());
         let task = tokio::spawn(keep(books.clone()));
         Self {
             books,
-            store,
+            store: persisted.map(|persisted| persisted.store().clone()),
             task: AbortOnDropHandle::new(task),
         }
     }
 
+    /// Keeps these from now on. Those that are new are opened: what they said of an earlier process, that
+    /// it has ended, holds no more.
+    pub(super) async fn keep(&self, books: Vec<Arc<Books>>) {
+        let before = self.books.swap(Arc::new(books.clone()));
+        let is_new = |books: &&Arc<Books>| !before.iter().any(|old| Arc::ptr_eq(old, books));
+        let mut has_new = false;
+        for books in books.iter().filter(is_new) {
+            books.write(false);
+            has_new = true;
+        }
+        if has_new
+            && let Some(store) = &self.store
+            && !matches!(timeout(START, store.flush()).await, Ok(Ok(())))
+        {
+            tracing::warn!("the store is slow: what is spent now may not be known after a crash");
+        }
+    }
+
     /// Closes the books, once no more calls are made.
-    pub(super) async fn close(self) {
+    pub(super) async fn close(&mut self) {
         // Not one more page behind the last.
-        drop(self.task);
-        self.books.iter().for_each(|books| books.write(true));
+        self.task.abort();
+        let _ended = (&mut self.task).await;
+        self.books.load().iter().for_each(|books| books.write(true));
         // Bounded by the store.
         if let Some(store) = &self.store
             && let Err(why) = store.flush().await
@@ -255,19 +291,13 @@ impl Bookkeeping {
     }
 }
 
-async fn keep(books: Arc<[Books]>) {
+async fn keep(books: Arc<ArcSwap<Vec<Arc<Books>>>>) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut written: Vec<_> = books
-        .iter()
-        .map(|books| books.meter.usage().calls)
-        .collect();
     loop {
         ticks.tick().await;
-        for (books, written) in books.iter().zip(&mut written) {
-            let calls = books.meter.usage().calls;
-            if calls != *written {
-                *written = calls;
+        for books in books.load_full().iter() {
+            if books.meter.usage().calls != books.written.load(Ordering::Relaxed) {
                 books.write(false);
             }
         }

@@ -122,6 +122,18 @@ impl Breaker {
         }
     }
 
+    /// Somebody may have mended what was wrong: the next call sees whether that is so, whatever becomes
+    /// of a probe that left before.
+    pub(super) fn may_be_mended(&mut self, now: Instant) {
+        if let State::Open(open) | State::Probing(open) = &self.state {
+            self.state = State::Open(Open {
+                error: open.error.clone(),
+                probe_at: now,
+                times: 0,
+            });
+        }
+    }
+
     /// The directory answered.
     pub(super) fn succeeded(&mut self) {
         self.state = State::default();
@@ -236,6 +248,27 @@ mod tests {
         assert_eq!(pauses(Kind::TimedOut, 4), [30, 30, 30, 30]);
         let mending = [60, 120, 240, 480, 900, 900];
         assert_eq!(pauses(Kind::BadCredentials, 6), mending);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_may_be_mended_is_probed_at_once() {
+        let now = Instant::now();
+        let error = error(Kind::BadCredentials);
+        let mut breaker = Breaker::default();
+        breaker.may_be_mended(now);
+        assert_eq!(breaker.state(), BreakerState::Closed);
+        while !breaker.failed(now, &error) {}
+        breaker.may_be_mended(now);
+        assert!(breaker.admit(now).is_ok() && breaker.may_depart(now));
+        breaker.departed();
+        assert!(!breaker.may_depart(now), "one probe at a time");
+        breaker.may_be_mended(now);
+        assert!(breaker.may_depart(now), "that one left before");
+        assert!(!breaker.failed(now, &error), "and counts no more");
+        breaker.departed();
+        assert!(breaker.failed(now, &error));
+        let probe_at = now + TO_MEND.0;
+        assert_eq!(breaker.state(), BreakerState::Open { probe_at });
     }
 
     #[tokio::test(start_paused = true)]

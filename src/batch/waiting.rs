@@ -113,6 +113,12 @@ impl Waiting {
         self.breaker.is_open()
     }
 
+    /// Somebody may have mended what was wrong.
+    pub(super) fn may_be_mended(&mut self, now: Instant) {
+        self.breaker.may_be_mended(now);
+        self.tell_load(now);
+    }
+
     /// The directory answered.
     pub(super) fn succeeded(&mut self, now: Instant) {
         self.breaker.succeeded();

@@ -157,12 +157,16 @@ impl Times {
         self.after(self.ttl_ms)
     }
 
-    /// Sees to it that it lives no longer than this.
-    pub(super) fn shorten(&mut self, ttl: Duration) {
-        let ttl_ms = millis(ttl);
+    /// Sees to it that it lives no longer than this, in milliseconds.
+    #[inline]
+    pub(super) fn shorten(&mut self, ttl_ms: u32) {
         if ttl_ms < self.ttl_ms {
-            let part = f64::from(self.due_ms) / f64::from(self.ttl_ms);
-            self.due_ms = millis(ttl.mul_f64(part.clamp(0.0, 1.0)));
+            // What was put off past its end, after a failure, stays so.
+            if self.due_ms <= self.ttl_ms {
+                let part = f64::from(self.due_ms) / f64::from(self.ttl_ms);
+                let ttl = Duration::from_millis(ttl_ms.into());
+                self.due_ms = millis(ttl.mul_f64(part));
+            }
             self.ttl_ms = ttl_ms;
         }
     }
@@ -280,7 +284,7 @@ pub(super) fn since_1970(at: SystemTime) -> u64 {
     u64::try_from(since.unwrap_or_default().as_nanos()).unwrap_or(u64::MAX)
 }
 
-fn millis(duration: Duration) -> u32 {
+pub(super) fn millis(duration: Duration) -> u32 {
     u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
 }
 

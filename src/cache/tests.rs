@@ -334,7 +334,7 @@ fn another_run_takes_over_what_was_known_with_its_age_by_the_wall_clock() {
     // A shorter TTL than the one it was stored with holds.
     let short = Ttls {
         found: Duration::from_secs(10),
-        ..old.ttls
+        ..old.ttls()
     };
     let shorter = super::Cache::new(10, short, || 0.5);
     shorter.restore(
@@ -392,7 +392,7 @@ fn whatever_bytes_are_restored_nothing_falls_over() {
             bytes[at] = random.u8(..);
         }
         bytes.truncate(random.usize(..=bytes.len()));
-        let other = super::Cache::new(10, cache.ttls, || 0.5);
+        let other = super::Cache::new(10, cache.ttls(), || 0.5);
         other.restore(key("b"), &bytes, now, wall);
         let Some(known) = other.recall(key("b"), now) else {
             continue;
@@ -449,4 +449,95 @@ fn what_seems_to_be_of_the_future_is_not_newer_than_who_asks() {
     cache.restore(key("a"), &kept, read_at, wall - Duration::from_secs(25));
     let known = cache.recall(key("a"), read_at).unwrap();
     assert!(known.answer(KIND).unwrap().departed() < start);
+}
+
+fn changed(cache: &Cache, change: impl FnOnce(&mut Ttls)) {
+    let mut ttls = cache.ttls();
+    change(&mut ttls);
+    cache.set_ttls(ttls);
+    assert_eq!(cache.ttls(), ttls);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shorter_ttl_binds_what_is_known_and_a_longer_one_does_not() {
+    let cache = cache();
+    let start = Instant::now();
+    let at = |seconds| start + Duration::from_secs(seconds);
+    cache.insert(key("a"), KIND, &found("u1"), asked(start));
+    changed(&cache, |ttls| ttls.found = TTL / 10);
+    assert_eq!(
+        freshness_at(&cache, key("a"), KIND, at(89)),
+        Some(Freshness::Fresh)
+    );
+    assert!(
+        cache
+            .recall(key("a"), at(89))
+            .unwrap()
+            .fresh(KIND, None)
+            .is_some()
+    );
+    assert!(matches!(
+        freshness_at(&cache, key("a"), KIND, at(98)),
+        Some(Freshness::RefreshDue { expires_at, .. }) if expires_at == at(100)
+    ));
+    let stale = freshness_at(&cache, key("a"), KIND, at(100));
+    assert_eq!(stale, Some(Freshness::Stale { may_ask: true }));
+    assert!(
+        cache
+            .recall(key("a"), at(100))
+            .unwrap()
+            .fresh(KIND, None)
+            .is_none()
+    );
+    // A failure puts it off as it does any other that is past its time.
+    cache.postpone(key("a"), KIND, at(100), true);
+    let stale = freshness_at(&cache, key("a"), KIND, at(129));
+    assert_eq!(stale, Some(Freshness::Stale { may_ask: false }));
+    // Stale for as long as any other, counted from where it ended.
+    assert!(freshness_at(&cache, key("a"), KIND, at(599)).is_some());
+    assert_eq!(freshness_at(&cache, key("a"), KIND, at(600)), None);
+
+    cache.insert(key("b"), KIND, &found("u2"), asked(start));
+    changed(&cache, |ttls| ttls.found = TTL);
+    let of = |name, seconds| freshness_at(&cache, key(name), KIND, at(seconds));
+    assert!(matches!(of("b", 100), Some(Freshness::Stale { .. })));
+    cache.insert(key("b"), KIND, &found("u2"), asked(at(100)));
+    assert_eq!(of("b", 999), Some(Freshness::Fresh));
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_times_hold_for_what_is_asked_for_from_then_on() {
+    let cache = cache();
+    let start = Instant::now();
+    let at = |seconds| start + Duration::from_secs(seconds);
+    cache.insert(key("a"), KIND, &Fact::NotFound, asked(start));
+    cache.insert(key("b"), KIND, &found("u1"), asked(start));
+    changed(&cache, |ttls| {
+        ttls.negative = NEGATIVE / 6;
+        ttls.serve_stale = STALE / 5;
+    });
+    let of = |name, seconds| freshness_at(&cache, key(name), KIND, at(seconds));
+    assert!(of("a", 59).is_some() && of("a", 60).is_none());
+    cache.insert(key("c"), KIND, &Fact::NotFound, asked(start));
+    assert!(of("c", 9).is_some() && of("c", 10).is_none());
+    assert!(of("b", 1099).is_some() && of("b", 1100).is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_directory_that_is_gone_is_forgotten_without_a_flush() {
+    let cache = cache();
+    let start = Instant::now();
+    let of = |directory, name| CacheKey {
+        directory,
+        ..key(name)
+    };
+    for directory in 0..3 {
+        cache.insert(of(directory, "a"), KIND, &found("u1"), asked(start));
+        cache.insert(of(directory, "b"), KIND, &Fact::NotFound, asked(start));
+    }
+    cache.forget_directory(1);
+    let left = [0, 1, 2].map(|directory| cache.len_of(directory));
+    assert_eq!((left, cache.len()), ([2, 0, 2], 4));
+    assert_eq!(cache.flushed_at(), None);
+    assert!(cache.insert(of(0, "c"), KIND, &found("u2"), asked(start)));
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::config::{Config, Sources};
+use crate::config::{Config, Loaded, Sources};
 
 use super::{Ending, Failure, terminal};
 
@@ -29,11 +29,16 @@ Example:
 Without a file, one tenant comes from FEISHU_APP_ID, FEISHU_APP_SECRET or
 FEISHU_APP_SECRET_FILE, and FEISHU_BASE_URL.
 
+A running server reads all of this again on SIGHUP, and when a file has changed. The
+environment is that of its start. What it cannot change while it runs is listed at the end;
+so are the files that it watches.
+
 Exit codes: 0 good; 2 wrong, with every mistake on standard error.";
 
 /// Check a configuration and print all settings with their origin.
 ///
-/// Reads the file, the environment and the files they name; contacts nobody. Secrets are masked.
+/// Reads the file, the environment and the files they name; contacts nobody. Secrets are masked. Says
+/// which settings need a restart, and which files a running server watches.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct CheckConfigArgs {
@@ -51,6 +56,25 @@ pub(super) fn run(args: CheckConfigArgs) -> Result<Ending, Failure> {
     if loaded.config.tenants.is_empty() {
         terminal::say("warning: no tenant is configured: serve will need --sandbox");
     }
-    terminal::print(&loaded.effective().to_string())?;
+    terminal::print(&format!("{}\n{}", loaded.effective(), of_reloads(&loaded)))?;
     Ok(Ending::Well)
+}
+
+/// What a reload does with these settings, as comments.
+fn of_reloads(loaded: &Loaded) -> String {
+    let list = |title: &str, entries: Vec<String>| {
+        let lines = entries.iter().map(|entry| format!("#   {entry}\n"));
+        format!("# {title}\n{}", lines.collect::<String>())
+    };
+    let fixed = loaded.effective().fixed().collect();
+    let files = loaded.files.iter().map(|file| file.display().to_string());
+    let files: Vec<_> = files.collect();
+    let watched = if files.is_empty() {
+        "# A running server watches no file.\n".to_owned()
+    } else {
+        list("Files that a running server watches:", files)
+    };
+    let title =
+        "A change of these takes effect at the next start, of all others at a reload (SIGHUP):";
+    format!("{}{watched}", list(title, fixed))
 }

@@ -1,19 +1,23 @@
 //! `serve`: the server.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+};
 
-use clap::Args;
+use clap::{Args, ValueEnum as _};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    app::{self, Listening, ServeOptions},
+    app::{self, Listening, Reloading, ServeOptions},
     config::FlagSetting,
     sandbox::Sandbox,
-    telemetry::LogFormat,
+    telemetry::{LogFormat, LogLevel, Volume},
 };
 
 use super::{
-    Ending, Failure,
-    setup::{self, ConfigArgs},
+    Ending, Failure, LogArgs,
+    setup::{self, ConfigArgs, Simulated},
     terminal,
 };
 
@@ -28,7 +32,9 @@ Examples:
 
 An app at Feishu needs two scopes: contact:user.id:readonly and, for user_id,
 contact:user.employee_id:readonly. See `feishu-id check-config --help` for all settings.
-Stops on SIGTERM or SIGINT, after answering what is in flight.";
+Stops on SIGTERM or SIGINT, after answering what is in flight. Reads its configuration again
+on SIGHUP, or by itself when one of its files has changed, while it goes on serving; a
+configuration with mistakes is refused as a whole.";
 
 /// Run the server.
 ///
@@ -49,25 +55,42 @@ pub(super) struct ServeArgs {
     http_listen: Option<String>,
 }
 
-pub(super) async fn run(args: ServeArgs, log_format: LogFormat) -> Result<Ending, Failure> {
+pub(super) async fn run(args: ServeArgs, log: LogArgs, volume: Volume) -> Result<Ending, Failure> {
+    // Before anything else: from here on a SIGHUP is never the end.
+    let hangups = signal(SignalKind::hangup())
+        .map_err(|error| Failure::Usage(format!("cannot listen for signals: {error}")))?;
     let flags = [
+        ("--log-level", "log.level", log_level_flag(log.log_level)),
         ("--listen", "grpc.listen", args.listen),
         ("--http-listen", "http.listen", args.http_listen),
     ];
     let flags = flags
         .into_iter()
         .filter_map(|(flag, key, value)| value.map(|value| FlagSetting { flag, key, value }));
-    let loaded = args.config.load(flags.collect())?;
-    let (config, sandbox) = setup::with_tenants(loaded, args.sandbox).await?;
+    let sources = args.config.sources(flags.collect());
+    let loaded = setup::load(&sources)?;
+    volume.set(loaded.config.log.level);
+    let started_with = (&loaded).into();
+    let sandbox = setup::sandbox(args.sandbox, &loaded).await?;
+    let simulated = sandbox.as_ref().map(Simulated::by);
+    let config = setup::complete(loaded, simulated.as_ref())
+        .map_err(Failure::Usage)?
+        .config;
     let banner = sandbox.as_ref().map(Sandbox::banner);
     let example = example(sandbox.as_ref());
     let options = ServeOptions {
         on_listening: Box::new(move |listening| {
             // Beside JSON logs there is a machine, which has no use for a text to paste.
-            if log_format == LogFormat::Text {
+            if log.log_format == LogFormat::Text {
                 // A closed standard output does not stop a server.
                 let _ = terminal::print(&greeting(listening, &example, banner.as_deref()));
             }
+        }),
+        reloading: Some(Reloading {
+            read: Arc::new(move || setup::read(&sources, simulated.as_ref())),
+            started_with,
+            hangups,
+            volume,
         }),
     };
     let served = app::serve(config, options).await;
@@ -76,6 +99,14 @@ pub(super) async fn run(args: ServeArgs, log_format: LogFormat) -> Result<Ending
         Ok(()) => Ok(Ending::Well),
         Err(error) => Err(Failure::Usage(terminal::with_causes(&error))),
     }
+}
+
+/// The level, if a flag gave it: of a variable the configuration knows by itself.
+fn log_level_flag(level: Option<LogLevel>) -> Option<String> {
+    let value = level?.to_possible_value()?;
+    let name = value.get_name();
+    let variable = std::env::var_os("FEISHU_ID_LOG_LEVEL");
+    (variable.as_deref() != Some(name.as_ref())).then(|| name.to_owned())
 }
 
 /// Where it listens, and some lines to paste into another shell.

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::{
-    config::{Config, FlagSetting, Loaded, Sources, StoreKind, TenantConfig},
+    config::{
+        Config, ConfigError, ConfigErrors, FlagSetting, Loaded, Reading, Sources, StoreKind,
+        TenantConfig,
+    },
     sandbox::{Sandbox, SandboxSettings},
 };
 
@@ -30,38 +33,68 @@ pub(super) struct ConfigArgs {
 }
 
 impl ConfigArgs {
-    /// Loads and logs the warnings.
-    pub(super) fn load(self, flags: Vec<FlagSetting>) -> Result<Loaded, Failure> {
-        let sources = Sources {
+    /// Where settings come from: this file, these flags, and the environment.
+    pub(super) fn sources(self, flags: Vec<FlagSetting>) -> Sources {
+        Sources {
             flags,
             ..Sources::of_process(self.config)
-        };
-        let loaded = Config::load(&sources).map_err(|errors| Failure::Usage(errors.to_string()))?;
-        for warning in &loaded.warnings {
-            tracing::warn!("{warning}");
         }
-        Ok(loaded)
     }
 }
 
-/// A configuration that can be served from, and the sandbox to keep alive meanwhile.
-pub(super) async fn with_tenants(
-    loaded: Loaded,
-    sandbox: bool,
-) -> Result<(Config, Option<Sandbox>), Failure> {
-    if !sandbox {
-        if loaded.config.tenants.is_empty() {
-            return Err(Failure::Usage(NO_TENANT.to_owned()));
-        }
-        return Ok((loaded.config, None));
+/// Loads and logs the warnings.
+pub(super) fn load(sources: &Sources) -> Result<Loaded, Failure> {
+    let loaded = Config::load(sources).map_err(|errors| Failure::Usage(errors.to_string()))?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
     }
-    refuse_tenants_beside_sandbox(&loaded)?;
+    Ok(loaded)
+}
+
+/// The tenants of a simulated Feishu, which stand in for configured ones.
+pub(super) struct Simulated(Vec<TenantConfig>);
+
+/// The simulated Feishu, if it is wanted.
+pub(super) async fn sandbox(wanted: bool, loaded: &Loaded) -> Result<Option<Sandbox>, Failure> {
+    if !wanted {
+        return Ok(None);
+    }
+    refuse_tenants_beside_sandbox(loaded).map_err(Failure::Usage)?;
     let sandbox = start_sandbox(SandboxSettings::default()).await?;
-    let mut config = loaded.config;
-    config.tenants = tenants_of(&sandbox);
+    Ok(Some(sandbox))
+}
+
+/// A configuration that can be served from.
+pub(super) fn complete(
+    mut loaded: Loaded,
+    simulated: Option<&Simulated>,
+) -> Result<Loaded, String> {
+    let Some(Simulated(tenants)) = simulated else {
+        if loaded.config.tenants.is_empty() {
+            return Err(NO_TENANT.to_owned());
+        }
+        return Ok(loaded);
+    };
+    refuse_tenants_beside_sandbox(&loaded)?;
+    loaded.config.tenants.clone_from(tenants);
     // What is simulated ends with the simulation.
-    config.cache.store = StoreKind::None;
-    Ok((config, Some(sandbox)))
+    loaded.config.cache.store = StoreKind::None;
+    Ok(loaded)
+}
+
+/// The same, read again while it is served from.
+pub(super) fn read(sources: &Sources, simulated: Option<&Simulated>) -> Reading {
+    let Reading { files, outcome } = Config::read(sources);
+    let outcome = outcome.and_then(|loaded| {
+        complete(loaded, simulated).map_err(|message| {
+            ConfigErrors(vec![ConfigError {
+                place: "the configuration".to_owned(),
+                key: None,
+                message,
+            }])
+        })
+    });
+    Reading { files, outcome }
 }
 
 /// Starts the simulated Feishu.
@@ -72,7 +105,7 @@ pub(super) async fn start_sandbox(settings: SandboxSettings) -> Result<Sandbox, 
     })
 }
 
-fn refuse_tenants_beside_sandbox(loaded: &Loaded) -> Result<(), Failure> {
+fn refuse_tenants_beside_sandbox(loaded: &Loaded) -> Result<(), String> {
     let tenants = loaded.config.tenants.iter().zip(&loaded.tenant_origins);
     let named: Vec<String> = tenants
         .map(|(tenant, origin)| format!("{} ({origin})", tenant.name))
@@ -80,11 +113,18 @@ fn refuse_tenants_beside_sandbox(loaded: &Loaded) -> Result<(), Failure> {
     if named.is_empty() {
         return Ok(());
     }
-    Err(Failure::Usage(format!(
+    Err(format!(
         "--sandbox serves simulated people only, and tenants are configured: {}; leave out one or \
          the other",
         named.join(", ")
-    )))
+    ))
+}
+
+impl Simulated {
+    /// As a configuration would name them; the first is the default.
+    pub(super) fn by(sandbox: &Sandbox) -> Self {
+        Self(tenants_of(sandbox))
+    }
 }
 
 /// The sandbox's tenants as a configuration would name them; the first is the default.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Origin;
+use super::{Origin, at_run_time::is_changeable};
 
 /// Every key, its value (secrets masked) and where it came from, as TOML with comments.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +28,30 @@ impl Effective {
             value,
             origin,
         });
+    }
+
+    /// The keys of which a change takes effect only at the next start.
+    pub fn fixed(&self) -> impl Iterator<Item = String> {
+        self.entries
+            .iter()
+            .map(Entry::path)
+            .filter(|path| !is_changeable(path))
+    }
+
+    /// Those of them that have another value there.
+    pub fn fixed_that_differ<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = String> + 'a {
+        let value = |entries: &[Entry], path: &str| {
+            let entry = entries.iter().find(|entry| entry.path() == path);
+            entry.and_then(|entry| entry.value.clone())
+        };
+        self.fixed()
+            .filter(move |path| value(&self.entries, path) != value(&other.entries, path))
+    }
+}
+
+impl Entry {
+    fn path(&self) -> String {
+        format!("{}.{}", self.section, self.key)
     }
 }
 

@@ -5,13 +5,17 @@ use std::{collections::BTreeMap, ffi::OsString, path::Path, sync::Arc};
 
 use toml::de::{DeTable, DeValue};
 
-use super::{ConfigError, Origin, Sources, value::Raw};
+use super::{ConfigError, Origin, Sources, value::Raw, watched::Watched};
 
 /// Prefix of this program's own variables.
 const PREFIX: &str = "FEISHU_ID_";
 
 /// Variables with the prefix that are flags of the command line, not settings.
 const COMMAND_LINE: [&str; 3] = ["CONFIG", "LOG_LEVEL", "LOG_FORMAT"];
+
+/// Variables with the prefix that are flags of the command line and settings, too, so that they win over
+/// the file: the command line's spelling, and the key. A variable of the key's own name is weaker.
+const COMMAND_LINE_KEYS: [(&str, &str); 1] = [("FEISHU_ID_LOG_LEVEL", "log.level")];
 
 /// The tenant that the plain variables below make.
 pub(super) const PLAIN_TENANT: &str = "default";
@@ -42,6 +46,7 @@ pub(super) struct Layers {
     pub(super) tables: BTreeMap<String, Origin>,
     /// Where a user's files belong.
     pub(super) places: BTreeMap<&'static str, OsString>,
+    pub(super) watched: Watched,
     pub(super) errors: Vec<ConfigError>,
     pub(super) warnings: Vec<String>,
 }
@@ -53,6 +58,7 @@ impl Layers {
             let raw = Raw::Text(flag.value.clone());
             layers.add(flag.key.to_owned(), raw, Origin::Flag(flag.flag));
         }
+        layers.add_command_line_variables(sources);
         layers.add_environment(sources);
         layers.add_places(sources);
         // The file comes before the plain variables only to learn which tenants it names.
@@ -67,6 +73,17 @@ impl Layers {
     fn add(&mut self, key: String, raw: Raw, origin: Origin) {
         let setting = Setting { raw, origin };
         self.settings.entry(key).or_default().push(setting);
+    }
+
+    fn add_command_line_variables(&mut self, sources: &Sources) {
+        for (variable, key) in COMMAND_LINE_KEYS {
+            let found = sources.env.iter().find(|(name, _)| name == variable);
+            let text = found.and_then(|(_, value)| value.to_str());
+            if let Some(text) = text.filter(|text| !text.is_empty()) {
+                let origin = Origin::Variable(variable.to_owned());
+                self.add(key.to_owned(), Raw::Text(text.to_owned()), origin);
+            }
+        }
     }
 
     /// An empty variable counts as unset: that is how compose files pass what they do not know.
@@ -172,12 +189,14 @@ impl Layers {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) => {
+                self.watched.note(path, None);
                 let message = format!("cannot be read: {error}");
                 self.errors
                     .push(ConfigError::of_place(path.display(), message));
                 return;
             }
         };
+        self.watched.note(path, Some(text.as_bytes()));
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         let (document, errors) = DeTable::parse_recoverable(text);
         // One mistake can make many; the first few are the ones that help.

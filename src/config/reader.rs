@@ -1,12 +1,14 @@
 //! Gives each section its settings, typed and checked, and gathers mistakes on the way. Whatever was
 //! given and never asked for is unknown.
 
-use std::{collections::BTreeSet, ffi::OsStr, ops::RangeInclusive};
+use std::{collections::BTreeSet, ffi::OsStr, ops::RangeInclusive, path::Path};
 
 use super::{
     ConfigError, ConfigErrors, Effective, Origin,
     layers::{Layers, Setting},
+    tenants::files,
     value::{Raw, Value},
+    watched::Watched,
 };
 
 /// How alike two keys must be (0 to 1) for one to be suggested for the other. By trial: `lisen` and
@@ -86,6 +88,20 @@ impl Reader {
     /// What a variable of others says about where a user's files belong.
     pub(super) fn user_place(&self, variable: &str) -> Option<&OsStr> {
         self.layers.places.get(variable).map(AsRef::as_ref)
+    }
+
+    /// The whole of a file that is not too long. It is noted as one to be watched, also if it is not
+    /// there.
+    pub(super) fn file(&mut self, path: &Path, limit: u64) -> Result<Vec<u8>, String> {
+        let read = files::read_at_most(path, limit);
+        let content = read.as_ref().ok().map(Vec::as_slice);
+        self.layers.watched.note(path, content);
+        read
+    }
+
+    /// The files that have been read.
+    pub(super) fn take_watched(&mut self) -> Watched {
+        std::mem::take(&mut self.layers.watched)
     }
 
     /// The strongest value given, if it is good.

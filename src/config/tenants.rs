@@ -1,7 +1,7 @@
 //! `[tenants.NAME]`: one Feishu app each.
 
 mod base_url;
-mod files;
+pub(super) mod files;
 
 use std::{collections::BTreeMap, fmt, path::PathBuf};
 
@@ -145,7 +145,7 @@ fn read_secret(reader: &mut Reader, name: &str) -> Option<SecretString> {
         (Some(_), None) => value.map(|(secret, _)| secret),
         (None, Some(_)) => {
             let (path, origin) = file?;
-            files::read_secret(&path, &origin)
+            files::read_secret(reader, &path, &origin)
                 .map_err(|message| reader.error(&file_key, &origin, message))
                 .ok()
         }

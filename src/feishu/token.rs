@@ -1,5 +1,6 @@
 //! The tenant access token: one request for it at a time, however many callers wait; refreshed
-//! ahead while it is in use; dropped when Feishu rejects it. Knows neither HTTP nor lookups.
+//! ahead while it is in use; dropped when Feishu rejects it. When the app's secret changes, the token of
+//! the old one is used until there is one of the new. Knows neither HTTP nor lookups.
 //!
 //! Facts it builds on (Feishu's page `tenant_access_token_internal`, read 2026-11-23): a token
 //! lives at most 2 h; while it has 30 min or more left, asking gives the same token again; below
@@ -10,7 +11,7 @@ mod status;
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
@@ -39,6 +40,12 @@ const LONGEST_LIFE: Duration = Duration::from_hours(24);
 /// How long refused credentials are remembered, so that callers do not hammer: mending them takes
 /// a person longer than this.
 const REFUSED_CREDENTIALS: Duration = Duration::from_secs(10);
+/// The same while there is a token to use all the same, as when a new secret is configured before Feishu
+/// has it: 10 to 20 s, then twice that, up to 5 min. Each time costs a call of the month.
+const REFUSED_WITH_A_TOKEN: Backoff = Backoff {
+    first: Duration::from_secs(20),
+    longest: Duration::from_mins(5),
+};
 /// A token rejected after this long was a good one: no reason to think ill of the next.
 const GOOD_FOR_A_WHILE: Duration = Duration::from_secs(30);
 /// How long any other failure is remembered.
@@ -98,9 +105,9 @@ impl CredentialKey {
     }
 }
 
-/// The tokens of all credentials of the process. One entry a configured credential.
+/// The tokens of all credentials of the process: of each for as long as somebody has its [`Tokens`].
 pub struct TokenCache {
-    slots: Mutex<HashMap<CredentialKey, Arc<Slot>>>,
+    slots: Mutex<HashMap<CredentialKey, Weak<Slot>>>,
     flights: Flights<CredentialKey, Result<Arc<Token>, DirectoryError>>,
     random: Random,
 }
@@ -117,13 +124,13 @@ impl TokenCache {
 
     /// The tokens of one credential, from this source.
     pub fn tokens(cache: &Arc<Self>, key: CredentialKey, source: Arc<dyn TokenSource>) -> Tokens {
-        let slot = cache
-            .slots
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .entry(key.clone())
-            .or_default()
-            .clone();
+        let slot = {
+            let mut slots = cache.slots.lock().unwrap_or_else(PoisonError::into_inner);
+            slots.retain(|_, slot| slot.strong_count() > 0);
+            let slot = slots.get(&key).and_then(Weak::upgrade).unwrap_or_default();
+            slots.insert(key.clone(), Arc::downgrade(&slot));
+            slot
+        };
         Tokens {
             cache: cache.clone(),
             key,
@@ -152,6 +159,8 @@ struct Slot {
 #[derive(Default)]
 struct State {
     current: Option<Arc<Token>>,
+    /// That of the secret before this one: used until there is one of this.
+    inherited: Option<Arc<Token>>,
     credential: Credential,
     /// The last one that Feishu rejected: getting it again right away must not loop.
     rejected: Option<Arc<Token>>,
@@ -159,8 +168,17 @@ struct State {
     rejections: u32,
     /// Failed fetches since one last worked.
     failures: u32,
-    /// Until when the last failure answers for the next callers.
-    failed: Option<(Instant, DirectoryError)>,
+    failed: Option<Failed>,
+}
+
+/// The last failed fetch.
+struct Failed {
+    /// Until when it answers for the next callers.
+    until: Instant,
+    error: DirectoryError,
+    /// It was put off for long because there was a token all the same: it says nothing to those who
+    /// come when there is none any more.
+    had_a_token: bool,
 }
 
 impl Tokens {
@@ -168,6 +186,20 @@ impl Tokens {
     #[must_use]
     pub fn counted_by(self, metrics: Upstream) -> Self {
         Self { metrics, ..self }
+    }
+
+    /// Goes on from those that were used before. If the app's secret has changed, their token is used
+    /// until one comes for the new secret, and for as long as it lives: Feishu takes it to its end, and
+    /// the new secret may not be known there yet. If only the way there has changed, it is tried at once,
+    /// whatever failed on the old one.
+    pub fn follow(&self, before: &Self) {
+        if Arc::ptr_eq(&self.slot, &before.slot) {
+            let mut state = self.slot.lock();
+            (state.failures, state.failed) = (0, None);
+            return;
+        }
+        let in_use = before.slot.lock().in_use(Instant::now()).cloned();
+        self.slot.lock().inherited = in_use;
     }
 
     /// A token that has not expired. Waits for a fetch only if there is none.
@@ -194,14 +226,9 @@ impl Tokens {
     /// Says that Feishu rejected this token. Drops it, unless it has been replaced already.
     pub fn rejected(&self, token: &Arc<Token>, error: &DirectoryError) {
         let mut state = self.slot.lock();
-        let is_current = state
-            .current
-            .as_ref()
-            .is_some_and(|t| Arc::ptr_eq(t, token));
-        if !is_current {
+        if !state.drop_token(token) {
             return;
         }
-        state.current = None;
         state.rejected = Some(token.clone());
         if token.asked_at.elapsed() >= GOOD_FOR_A_WHILE {
             state.rejections = 0;
@@ -215,7 +242,11 @@ impl Tokens {
                 shared: Some(Box::new(SharedFailure { at, until })),
                 ..error.clone()
             };
-            state.failed = Some((until, error));
+            state.failed = Some(Failed {
+                until,
+                error,
+                had_a_token: false,
+            });
         }
     }
 
@@ -269,33 +300,55 @@ impl Slot {
 
 impl State {
     fn choose(&self, now: Instant) -> Choice {
-        let failed = self.failed.as_ref().filter(|(until, _)| now < *until);
-        match (&self.current, failed) {
-            (Some(token), failed) if now < token.expires_at => {
-                if now < token.refresh_at || failed.is_some() {
-                    Choice::Use(token.clone())
-                } else {
-                    Choice::UseAndRefresh(token.clone())
-                }
-            }
-            (_, Some((_, error))) => Choice::Fail(error.clone()),
-            (_, None) => Choice::Fetch,
+        let failed = self.failed.as_ref().filter(|failed| now < failed.until);
+        let Some(token) = self.in_use(now) else {
+            return match failed {
+                Some(failed) if !failed.had_a_token => Choice::Fail(failed.error.clone()),
+                _ => Choice::Fetch,
+            };
+        };
+        let is_ours = self.current.as_ref().is_some_and(|t| Arc::ptr_eq(t, token));
+        if failed.is_some() || (is_ours && now < token.refresh_at) {
+            Choice::Use(token.clone())
+        } else {
+            Choice::UseAndRefresh(token.clone())
         }
     }
 
+    /// The token to use, which has not expired.
+    fn in_use(&self, now: Instant) -> Option<&Arc<Token>> {
+        let tokens = [&self.current, &self.inherited].into_iter().flatten();
+        tokens.into_iter().find(|token| now < token.expires_at)
+    }
+
+    /// Drops this very token, if it is one that is used.
+    fn drop_token(&mut self, token: &Arc<Token>) -> bool {
+        let mut held = [&mut self.current, &mut self.inherited].into_iter();
+        let held = held.find(|held| held.as_ref().is_some_and(|t| Arc::ptr_eq(t, token)));
+        held.and_then(Option::take).is_some()
+    }
+
     fn fail(&mut self, mut error: DirectoryError, random: f64) -> DirectoryError {
+        let at = Instant::now();
         self.failures = self.failures.saturating_add(1);
+        let had_a_token = self.in_use(at).is_some() && error.kind == Kind::BadCredentials;
+        if error.kind == Kind::BadCredentials {
+            self.credential = Credential::Refused;
+        }
         let pause = match error.kind {
-            Kind::BadCredentials => {
-                self.credential = Credential::Refused;
-                REFUSED_CREDENTIALS
+            Kind::BadCredentials if had_a_token => {
+                REFUSED_WITH_A_TOKEN.pause(self.failures, random)
             }
+            Kind::BadCredentials => REFUSED_CREDENTIALS,
             _ => FAILURE.pause(self.failures, random),
         };
-        let at = Instant::now();
         let until = at + pause;
         error.shared = Some(Box::new(SharedFailure { at, until }));
-        self.failed = Some((until, error.clone()));
+        self.failed = Some(Failed {
+            until,
+            error: error.clone(),
+            had_a_token,
+        });
         error
     }
 }
@@ -346,6 +399,7 @@ async fn load(
     // The failure belongs to the token before this one.
     (state.failures, state.failed) = (0, None);
     state.current = Some(token.clone());
+    state.inherited = None;
     Ok(token)
 }
 

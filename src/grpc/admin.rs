@@ -62,7 +62,7 @@ impl Administration {
     }
 
     fn about(&self, tenant: &str, rejection: Rejection) -> Status {
-        rejection.of_tenant(self.admin.name_of(tenant)).into()
+        rejection.of_tenant(&self.admin.name_of(tenant)).into()
     }
 }
 

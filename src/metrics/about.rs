@@ -89,4 +89,15 @@ metrics! {
         "Answers that were not stored, because more came than could be written.";
     /// `feishu_id_store_failures_total`
     STORE_FAILURES: Counter "store_failures", "Reads and writes of the store that failed.";
+
+    // The configuration.
+    /// `feishu_id_config_reloads_total`
+    CONFIG_RELOADS: Counter "config_reloads",
+        "Times that the configuration was read anew, by whether it was applied or refused.";
+    /// `feishu_id_config_last_reload_successful`
+    CONFIG_LAST_RELOAD_SUCCESSFUL: Gauge "config_last_reload_successful",
+        "0 while the configuration last read is refused and the one before stays in force, else 1.";
+    /// `feishu_id_config_last_reload_success_timestamp_seconds`
+    CONFIG_LAST_RELOAD_AT: Gauge "config_last_reload_success_timestamp" in Seconds,
+        "When the configuration in force was applied, in seconds since 1970.";
 }

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Registry, about};
+use super::{
+    about,
+    registry::{Registry, Value},
+};
 
 /// The calls of a month: how many have been made, of how many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,20 +25,19 @@ pub fn watch_month(
     read: impl Fn() -> MonthOfCalls + Send + Sync + 'static,
 ) {
     let read = Arc::new(read);
-    let labels = [("tenant", tenant)];
-    let month = read.clone();
-    registry.gauge(&about::QUOTA_MONTH_CALLS, &labels, move || {
-        shown(month().made)
-    });
-    if read().limit.is_none() {
-        return;
-    }
-    let month = read.clone();
-    registry.gauge(&about::QUOTA_MONTH_LIMIT, &labels, move || {
-        shown(month().limit.unwrap_or_default())
-    });
-    registry.gauge(&about::QUOTA_MONTH_WARNING, &labels, move || {
-        f64::from(u8::from(read().is_nearly_spent))
+    let show = |about, value: fn(MonthOfCalls) -> Option<f64>| {
+        let (read, tenant) = (read.clone(), tenant.to_owned());
+        registry.add(about, move |sink| {
+            if let Some(value) = value(read()) {
+                sink.put(&[("tenant", &tenant)], Value::Gauge(value));
+            }
+        });
+    };
+    show(&about::QUOTA_MONTH_CALLS, |month| Some(shown(month.made)));
+    show(&about::QUOTA_MONTH_LIMIT, |month| month.limit.map(shown));
+    show(&about::QUOTA_MONTH_WARNING, |month| {
+        month.limit?;
+        Some(f64::from(u8::from(month.is_nearly_spent)))
     });
 }
 

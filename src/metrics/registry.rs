@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use prometheus_client::{
@@ -16,10 +16,25 @@ use super::{About, about, histogram::Histogram};
 /// What the text of [`Registry::text`] is.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// All metrics of a process. Cloning gives another handle of the same.
+/// All metrics of a process, or of a part of it that comes and goes. Cloning gives another handle of the
+/// same.
 #[derive(Clone, Default)]
 pub struct Registry {
-    families: Arc<Mutex<Vec<Family>>>,
+    shelf: Arc<Mutex<Shelf>>,
+}
+
+#[derive(Default)]
+struct Shelf {
+    families: Vec<Family>,
+    /// Those of parts that come and go, such as tenants.
+    parts: Vec<(u64, Registry)>,
+    next_part: u64,
+}
+
+/// A part's metrics, which are shown for as long as this lives.
+pub struct Shown {
+    shelf: Weak<Mutex<Shelf>>,
+    number: u64,
 }
 
 /// One metric and everybody who has values of it.
@@ -81,7 +96,7 @@ impl Registry {
         about: &'static About,
         source: impl Fn(&mut Sink<'_>) + Send + Sync + 'static,
     ) {
-        let mut families = self.lock();
+        let families = &mut self.lock().families;
         let source: Source = Box::new(source);
         match families.iter_mut().find(|f| std::ptr::eq(f.about, about)) {
             Some(family) => family.sources.push(source),
@@ -89,6 +104,19 @@ impl Registry {
                 about,
                 sources: vec![source],
             }),
+        }
+    }
+
+    /// Shows a part's metrics beside the own ones. Two parts that are shown at a time must tell theirs
+    /// apart by a label.
+    pub fn show(&self, part: &Self) -> Shown {
+        let mut own = self.lock();
+        let number = own.next_part;
+        own.next_part += 1;
+        own.parts.push((number, part.clone()));
+        Shown {
+            shelf: Arc::downgrade(&self.shelf),
+            number,
         }
     }
 
@@ -102,9 +130,27 @@ impl Registry {
         text
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Family>> {
-        // A source that panicked has changed nothing.
-        self.families.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Shelf> {
+        lock(&self.shelf)
+    }
+}
+
+fn lock(shelf: &Mutex<Shelf>) -> MutexGuard<'_, Shelf> {
+    // A source that panicked has changed nothing.
+    shelf.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        if let Some(shelf) = self.shelf.upgrade() {
+            lock(&shelf).parts.retain(|(n, _)| *n != self.number);
+        }
+    }
+}
+
+impl fmt::Debug for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shown").finish_non_exhaustive()
     }
 }
 
@@ -116,14 +162,26 @@ impl fmt::Debug for Registry {
 
 impl Collector for Registry {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        for Family { about, sources } in self.lock().iter() {
+        let own = self.lock();
+        let parts: Vec<_> = own.parts.iter().map(|(_, part)| part.lock()).collect();
+        let shelves = || std::iter::once(&*own).chain(parts.iter().map(|part| &**part));
+        let families = || shelves().flat_map(|shelf| &shelf.families);
+        // Each family once, with what everybody has of it.
+        let mut abouts: Vec<&'static About> = Vec::new();
+        for Family { about, .. } in families() {
+            if !abouts.iter().any(|known| std::ptr::eq(*known, *about)) {
+                abouts.push(about);
+            }
+        }
+        for about in abouts {
             let (name, unit) = (about.name, about.unit.as_ref());
             let encoder = encoder.encode_descriptor(name, about.help, unit, about.kind)?;
             let mut sink = Sink {
                 encoder,
                 outcome: Ok(()),
             };
-            for source in sources {
+            let same = families().filter(|family| std::ptr::eq(family.about, about));
+            for source in same.flat_map(|family| &family.sources) {
                 source(&mut sink);
             }
             sink.outcome?;
@@ -167,4 +225,32 @@ fn encode(encoder: &mut MetricEncoder<'_>, value: Value<'_>) -> fmt::Result {
 
 fn owned(labels: &[(&'static str, &str)]) -> Vec<(&'static str, String)> {
     labels.iter().map(|(k, v)| (*k, (*v).to_owned())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_is_shown_beside_the_others_until_it_goes() {
+        let registry = Registry::new();
+        let part = |name: &str, depth: f64| {
+            let part = Registry::default();
+            part.gauge(&about::QUEUE_DEPTH, &[("tenant", name)], move || depth);
+            part
+        };
+        let (one, two) = (part("one", 1.0), part("two", 2.0));
+        let shown = [registry.show(&one), registry.show(&two)];
+        let text = registry.text();
+        assert!(text.contains("queue_depth{tenant=\"one\"} 1.0"), "{text}");
+        assert!(text.contains("queue_depth{tenant=\"two\"} 2.0"), "{text}");
+        assert_eq!(text.matches("# TYPE feishu_id_queue_depth").count(), 1);
+        let [shown, gone] = shown;
+        drop(gone);
+        assert!(!registry.text().contains("two"));
+        drop(shown);
+        assert!(!registry.text().contains("queue_depth"));
+        let _again = registry.show(&two);
+        assert!(registry.text().contains("queue_depth{tenant=\"two\"}"));
+    }
 }

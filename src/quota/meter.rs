@@ -17,8 +17,6 @@ pub type WallClock = fn() -> SystemTime;
 
 /// Counts one app's calls by the month.
 pub struct Meter {
-    limit: Option<u64>,
-    zone: TimeZone,
     wall: WallClock,
     counted: Mutex<Counted>,
 }
@@ -39,6 +37,8 @@ impl fmt::Display for Month {
 }
 
 struct Counted {
+    limit: Option<u64>,
+    zone: TimeZone,
     month: Month,
     calls: u64,
     /// When the next month begins.
@@ -74,10 +74,10 @@ impl Meter {
     pub fn new(limit: Option<u64>, zone: TimeZone, wall: WallClock) -> Self {
         let (month, ends_at) = month_of(wall(), &zone);
         Self {
-            limit,
-            zone,
             wall,
             counted: Mutex::new(Counted {
+                limit,
+                zone,
                 month,
                 calls: 0,
                 ends_at,
@@ -85,6 +85,24 @@ impl Meter {
                 told: false,
             }),
         }
+    }
+
+    /// Counts against this limit from now on, and ends months by this time zone. Says whether calls may
+    /// leave that could not before. What has been counted stays counted, also where the month is
+    /// another one by the new zone: until that one ends.
+    pub fn set(&self, limit: Option<u64>, zone: TimeZone) -> bool {
+        let mut counted = self.lock();
+        let now = self.turn(&mut counted);
+        let was_spent = counted.is_spent();
+        if counted.limit != limit {
+            counted.limit = limit;
+            (counted.warned, counted.told) = (false, false);
+        }
+        if counted.zone != zone {
+            (counted.month, counted.ends_at) = month_of(now, &zone);
+            counted.zone = zone;
+        }
+        was_spent && !counted.is_spent()
     }
 
     /// Adds what an earlier process has counted, if it is still that month.
@@ -103,9 +121,9 @@ impl Meter {
     pub fn count(&self) -> Result<(), MonthSpent> {
         let mut counted = self.lock();
         let now = self.turn(&mut counted);
-        self.left(&mut counted, now)?;
+        Self::left(&mut counted, now)?;
         counted.calls = counted.calls.saturating_add(1);
-        let usage = self.usage_of(&counted);
+        let usage = counted.usage();
         if usage.is_nearly_spent() && !counted.warned {
             counted.warned = true;
             tracing::warn!(
@@ -124,26 +142,18 @@ impl Meter {
     pub fn check(&self) -> Result<(), MonthSpent> {
         let mut counted = self.lock();
         let now = self.turn(&mut counted);
-        self.left(&mut counted, now)
+        Self::left(&mut counted, now)
     }
 
     /// What has been used.
     pub fn usage(&self) -> Usage {
         let mut counted = self.lock();
         self.turn(&mut counted);
-        self.usage_of(&counted)
+        counted.usage()
     }
 
-    fn usage_of(&self, counted: &Counted) -> Usage {
-        Usage {
-            month: counted.month,
-            calls: counted.calls,
-            limit: self.limit,
-        }
-    }
-
-    fn left(&self, counted: &mut Counted, now: SystemTime) -> Result<(), MonthSpent> {
-        let Some(limit) = self.limit.filter(|limit| *limit <= counted.calls) else {
+    fn left(counted: &mut Counted, now: SystemTime) -> Result<(), MonthSpent> {
+        let Some(limit) = counted.limit.filter(|_| counted.is_spent()) else {
             return Ok(());
         };
         let until_next = counted.ends_at.duration_since(now).unwrap_or_default();
@@ -159,14 +169,9 @@ impl Meter {
     fn turn(&self, counted: &mut Counted) -> SystemTime {
         let now = (self.wall)();
         if now >= counted.ends_at {
-            let (month, ends_at) = month_of(now, &self.zone);
-            *counted = Counted {
-                month,
-                calls: 0,
-                ends_at,
-                warned: false,
-                told: false,
-            };
+            (counted.month, counted.ends_at) = month_of(now, &counted.zone);
+            counted.calls = 0;
+            (counted.warned, counted.told) = (false, false);
         }
         now
     }
@@ -174,6 +179,20 @@ impl Meter {
     fn lock(&self) -> MutexGuard<'_, Counted> {
         // Plain numbers: a panic under this lock leaves them whole.
         self.counted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Counted {
+    fn is_spent(&self) -> bool {
+        self.limit.is_some_and(|limit| limit <= self.calls)
+    }
+
+    fn usage(&self) -> Usage {
+        Usage {
+            month: self.month,
+            calls: self.calls,
+            limit: self.limit,
+        }
     }
 }
 
@@ -290,6 +309,32 @@ mod tests {
         let next = super::tests::meter(Some(10), "2026-11-30T16:00:00Z");
         next.restore(month, 7);
         assert_eq!(next.usage().calls, 0);
+    }
+
+    #[test]
+    fn a_limit_that_changes_counts_what_has_left_already() {
+        let meter = meter(Some(2), "2026-11-10T00:00:00Z");
+        let shanghai = || TimeZone::get("Asia/Shanghai").unwrap();
+        assert!(meter.count().is_ok() && meter.count().is_ok());
+        assert!(meter.count().is_err());
+        assert!(!meter.set(Some(1), shanghai()), "still spent");
+        assert!(meter.check().is_err());
+        assert!(meter.set(Some(3), shanghai()), "one more");
+        assert!(meter.count().is_ok() && meter.count().is_err());
+        assert!(meter.set(None, shanghai()));
+        assert!(meter.count().is_ok());
+        assert_eq!(meter.usage().calls, 4);
+    }
+
+    #[test]
+    fn another_time_zone_moves_the_end_of_the_month_and_forgets_no_call() {
+        let meter = meter(Some(10), "2026-11-30T15:59:58Z");
+        meter.count().unwrap();
+        meter.set(Some(10), TimeZone::UTC);
+        set("2026-11-30T16:00:00Z");
+        assert_eq!((meter.usage().month.month, meter.usage().calls), (11, 1));
+        set("2026-12-01T00:00:00Z");
+        assert_eq!((meter.usage().month.month, meter.usage().calls), (12, 0));
     }
 
     #[test]

@@ -89,6 +89,17 @@ impl Pace {
         }
     }
 
+    /// Holds these limits from now on, for windows of the same lengths. What has been spent stays spent.
+    pub(super) fn set_limits(&mut self, limits: &[Limit], now: Instant) {
+        self.count(now);
+        for window in &mut self.windows {
+            let same = limits.iter().find(|limit| limit.length == window.length());
+            if let Some(limit) = same {
+                window.set_limit(limit.limit, now, self.usual_answer);
+            }
+        }
+    }
+
     /// How long ago the calls that still count were answered; zero for those that are not.
     pub(super) fn history(&mut self, now: Instant) -> Vec<Duration> {
         self.count(now);

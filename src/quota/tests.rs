@@ -287,3 +287,44 @@ async fn the_next_process_keeps_to_the_limit_if_it_knows_the_calls_of_this_one()
     assert!(most_in(&left, SECOND) <= 50);
     assert!(longest_gap(&left) < 2 * SECOND, "{:?}", longest_gap(&left));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_is_lowered_holds_at_once_and_knows_what_has_left() {
+    let quota = Quota::with_history(&feishu(), &[]);
+    let before = departures(&quota, waiting(true), SECOND).await;
+    assert!(before.len() > 40, "{}", before.len());
+    let lowered = [
+        Limit {
+            limit: 5,
+            length: SECOND,
+        },
+        Limit {
+            limit: 30,
+            length: MINUTE,
+        },
+    ];
+    quota.set_limits(&lowered);
+    assert_eq!(quota.left()[1], (lowered[1], 0));
+    // The minute holds more calls than it now may: until they have come back none leaves.
+    assert!(quota.outlook(1) > SECOND * 50, "{:?}", quota.outlook(1));
+    let none = departures(&quota, waiting(true), SECOND * 55).await;
+    assert_eq!(none.len(), 0);
+    let later = departures(&quota, waiting(true), 3 * MINUTE).await;
+    assert!(most_in(&later, SECOND) <= 5 && most_in(&later, MINUTE) <= 30);
+    assert!(later.len() > 60, "{}", later.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_is_raised_wakes_whoever_waits() {
+    let quota = Quota::with_history(&one(1), &[]);
+    let first = departures(&quota, waiting(true), SECOND / 2).await;
+    assert_eq!(first.len(), 1);
+    let (_keep, mut demand) = demand(waiting(true));
+    let began = Instant::now();
+    let raise = async {
+        tokio::time::sleep(LATENCY).await;
+        quota.set_limits(&one(2));
+    };
+    let (_permit, ()) = tokio::join!(quota.acquire(&mut demand), raise);
+    assert!(began.elapsed() < SECOND / 2, "{:?}", began.elapsed());
+}

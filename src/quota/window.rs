@@ -46,13 +46,26 @@ impl Window {
             out: 0,
             returning: returning.into(),
             credit: 0.0,
-            most_credit: (count(limit.limit) / 2.0).clamp(1.0, MOST_CREDIT),
+            most_credit: most_credit(limit.limit),
             counted_at: now,
             gap: 0.0,
         };
         window.credit = window.most_credit;
         window.gap = window.find_gap(now, Duration::ZERO);
         window
+    }
+
+    /// Allows so many calls from now on. Those that have left are still known: of a lowered limit they
+    /// may take more than there is, and come back all the same.
+    pub(super) fn set_limit(&mut self, limit: usize, now: Instant, usual_answer: Duration) {
+        self.limit.limit = limit.max(1);
+        self.most_credit = most_credit(self.limit.limit);
+        self.credit = self.credit.min(self.most_credit);
+        self.gap = self.find_gap(now, usual_answer);
+    }
+
+    pub(super) fn length(&self) -> Duration {
+        self.limit.length
     }
 
     /// How long ago each call was answered that still counts, and zero for those that are not.
@@ -85,7 +98,7 @@ impl Window {
         if self.free() > 0 {
             Some(now)
         } else {
-            self.returning.front().copied()
+            self.returning.get(self.over()).copied()
         }
     }
 
@@ -143,7 +156,7 @@ impl Window {
         // Each place serves once in a window's length.
         let round = u32::try_from((waiting - 1) / self.limit.limit).unwrap_or(u32::MAX);
         let index = (waiting - 1) % self.limit.limit;
-        let at = self.returning.get(index).copied();
+        let at = self.returning.get(index + self.over()).copied();
         let at = at.unwrap_or(now + self.limit.length);
         at + self.limit.length.saturating_mul(round.min(10_000))
     }
@@ -160,6 +173,12 @@ impl Window {
             .saturating_sub(self.out + self.returning.len())
     }
 
+    /// How many more are taken than there are, since the limit was lowered: so many must come back
+    /// before one is free.
+    fn over(&self) -> usize {
+        (self.out + self.returning.len()).saturating_sub(self.limit.limit)
+    }
+
     fn even(&self) -> f64 {
         self.limit.length.as_secs_f64() / count(self.limit.limit)
     }
@@ -167,7 +186,7 @@ impl Window {
     /// With places free at hand and the others coming back at r0 ≤ r1 ≤ …, the smallest gap at which
     /// a place is there whenever one is due: by the time r(j) no more than free + j may have left.
     fn find_gap(&self, now: Instant, usual_answer: Duration) -> f64 {
-        let free = self.free();
+        let (free, over) = (self.free(), self.over());
         let unanswered = now + usual_answer + self.limit.length;
         let unanswered = std::iter::repeat_n(&unanswered, self.out);
         let returns = self.returning.len() + self.out;
@@ -175,10 +194,14 @@ impl Window {
         let known = self.returning.iter().chain(unanswered);
         let gaps = known.enumerate().step_by(step).map(|(index, at)| {
             let seconds = at.saturating_duration_since(now).as_secs_f64();
-            seconds / count((free + index).max(1))
+            seconds / count((free + index).saturating_sub(over).max(1))
         });
         gaps.fold(self.even(), f64::max)
     }
+}
+
+fn most_credit(limit: usize) -> f64 {
+    (count(limit) / 2.0).clamp(1.0, MOST_CREDIT)
 }
 
 /// Counts are small: at most a few hundred thousand.

@@ -43,7 +43,7 @@ pub(super) struct Core {
     pub(super) batcher: Batcher,
     pub(super) cache: Arc<Cache>,
     /// What outlives the process, if anything does.
-    tier: Option<Tier>,
+    tier: Option<Arc<Tier>>,
 }
 
 /// What a request asks for with.
@@ -66,7 +66,7 @@ impl Tenant {
         number: u32,
         batcher: Batcher,
         cache: Arc<Cache>,
-        tier: Option<Tier>,
+        tier: Option<Arc<Tier>>,
         identifiers: Identifiers,
     ) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {

@@ -166,7 +166,7 @@ impl Bench {
         self.resolver.resolve("", terms, &who).await.unwrap()
     }
 
-    fn tenant(&self) -> &Tenant {
+    fn tenant(&self) -> Arc<Tenant> {
         self.resolver.tenant("").unwrap()
     }
 
@@ -521,7 +521,10 @@ async fn a_kind_that_is_not_granted_is_never_taken_for_nobody() {
 #[tokio::test(start_paused = true)]
 async fn an_unknown_tenant_fails_the_request() {
     let bench = bench(|_, _| Ok(vec![]));
-    let begin = |resolver: &Resolver, tenant| resolver.begin(tenant, &terms(1)).err().unwrap();
+    let begin = |resolver: &Resolver, tenant| {
+        let tenants = resolver.tenants();
+        tenants.begin(tenant, &terms(1)).err().unwrap()
+    };
     let failure = begin(&bench.resolver, "nope");
     assert_eq!(failure.reason, Reason::TenantNotFound);
     let none = Resolver::new(BTreeMap::new(), None);

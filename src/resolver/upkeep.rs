@@ -1,4 +1,5 @@
-//! What those who look after a tenant may do with it: forget answers, and see how it is.
+//! What those who look after a tenant may do with it: forget answers, have it asked again, and see how
+//! it is.
 
 use tokio::time::Instant;
 
@@ -25,6 +26,11 @@ impl Tenant {
             usize::from(self.core.cache.forget(key, negative_only, now))
         };
         forget(false) + forget(true)
+    }
+
+    /// Somebody may have mended what its calls failed with.
+    pub fn may_be_mended(&self) {
+        self.core.batcher.may_be_mended();
     }
 
     /// How many entries there are of its people.

@@ -9,6 +9,7 @@ mod allocations;
 mod cli;
 mod layering;
 mod observe;
+mod reload;
 mod sandbox;
 mod server;
 mod service;

@@ -9,7 +9,7 @@
     reason = "tests; and counts are whole numbers"
 )]
 
-mod exposition;
+pub mod exposition;
 mod metrics;
 mod probes;
 mod server;

@@ -5,6 +5,7 @@ mod admin;
 mod cache;
 mod harness;
 mod month;
+mod reload;
 mod restart;
 mod rows;
 mod stale;

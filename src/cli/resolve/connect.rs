@@ -6,7 +6,7 @@ use crate::{
     app::{self, InProcess},
     cli::{
         Failure, client,
-        setup::{self, ConfigArgs},
+        setup::{self, ConfigArgs, Simulated},
         terminal,
     },
     config::StoreKind,
@@ -33,8 +33,11 @@ pub(super) async fn open(
             _inside: None,
         });
     }
-    let loaded = config.load(Vec::new())?;
-    let (mut config, sandbox) = setup::with_tenants(loaded, sandbox).await?;
+    let loaded = setup::load(&config.sources(Vec::new()))?;
+    let sandbox = setup::sandbox(sandbox, &loaded).await?;
+    let simulated = sandbox.as_ref().map(Simulated::by);
+    let loaded = setup::complete(loaded, simulated.as_ref()).map_err(Failure::Usage)?;
+    let mut config = loaded.config;
     if sandbox.is_some() {
         terminal::say("SIMULATION: these people are the sandbox's, their IDs are worthless");
     } else {

@@ -18,9 +18,13 @@ const MAX_SECRET: u64 = 4096;
 const MAX_CERTIFICATES: u64 = 4 * 1024 * 1024;
 
 /// The secret in a file, without the newline that editors put at its end.
-pub(super) fn read_secret(path: &Path, origin: &Origin) -> Result<SecretString, String> {
+pub(super) fn read_secret(
+    reader: &mut Reader,
+    path: &Path,
+    origin: &Origin,
+) -> Result<SecretString, String> {
     let path = beside(path, origin);
-    let bytes = read_at_most(&path, MAX_SECRET)?;
+    let bytes = reader.file(&path, MAX_SECRET)?;
     let Ok(text) = String::from_utf8(bytes) else {
         return Err(format!("{} is not a text", path.display()));
     };
@@ -34,7 +38,7 @@ pub(super) fn read_secret(path: &Path, origin: &Origin) -> Result<SecretString, 
 pub(super) fn read_certificates(reader: &mut Reader, key: &str) -> Option<Vec<u8>> {
     let (path, origin) = reader.optional::<PathBuf>(key)?;
     let path = beside(&path, &origin);
-    let read = read_at_most(&path, MAX_CERTIFICATES).and_then(|bytes| {
+    let read = reader.file(&path, MAX_CERTIFICATES).and_then(|bytes| {
         let pem = String::from_utf8_lossy(&bytes).contains("-----BEGIN CERTIFICATE-----");
         if pem {
             Ok(bytes)
@@ -49,7 +53,8 @@ pub(super) fn read_certificates(reader: &mut Reader, key: &str) -> Option<Vec<u8
         .ok()
 }
 
-fn read_at_most(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
+/// The whole of a file that is not too long.
+pub(in crate::config) fn read_at_most(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     File::open(path)
         .and_then(|file| file.take(limit + 1).read_to_end(&mut bytes))

@@ -40,10 +40,9 @@ impl Tokens {
     /// How they are.
     pub fn status(&self, now: Instant) -> TokenStatus {
         let state = self.slot.lock();
-        let alive = state.current.as_ref().filter(|t| now < t.expires_at);
         TokenStatus {
             credential: state.credential,
-            token: alive.map(|token| TokenLife {
+            token: state.in_use(now).map(|token| TokenLife {
                 age: now.saturating_duration_since(token.asked_at),
                 expires_in: token.expires_at.saturating_duration_since(now),
             }),

@@ -194,7 +194,8 @@ async fn another_secret_never_gets_this_ones_token() {
         let key = CredentialKey::new("http://x", "cli_1", &secret.into());
         TokenCache::tokens(&cache, key, source.clone())
     };
-    assert_eq!(value(&tokens(&right, "right")).await, "t-1");
+    let first = tokens(&right, "right");
+    assert_eq!(value(&first).await, "t-1");
     assert!(tokens(&wrong, "wrong").get().await.is_err());
     assert_eq!(value(&tokens(&right, "right")).await, "t-1");
     assert_eq!(right.fetches(), 1, "the same credential shares its token");
@@ -279,4 +280,97 @@ async fn the_status_tells_of_the_credential_and_of_the_tokens_life() {
     advance(111 * MINUTE).await;
     assert_eq!(status().token, None, "it has expired");
     assert_eq!(status().credential, Credential::Accepted);
+}
+
+/// The tokens of an app before and after its secret was changed, each from a source of its own.
+async fn rotated() -> (Tokens, Arc<Source>, Arc<Source>) {
+    let (old, new) = (Source::new(), Source::new());
+    new.answers(|n| Ok((format!("new-{n}"), 120 * MINUTE)));
+    let cache = TokenCache::new();
+    let tokens = |source: &Arc<Source>, secret: &str| {
+        let key = CredentialKey::new("http://x", "cli_1", &secret.into());
+        TokenCache::tokens(&cache, key, source.clone())
+    };
+    let before = tokens(&old, "old");
+    assert_eq!(value(&before).await, "t-1");
+    let after = tokens(&new, "new");
+    after.follow(&before);
+    (after, old, new)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_secret_is_taken_up_behind_the_calls() {
+    let (tokens, old, new) = rotated().await;
+    let before = Instant::now();
+    assert_eq!(value(&tokens).await, "t-1");
+    assert_eq!(before.elapsed(), Duration::ZERO, "nobody waits");
+    sleep(Duration::from_millis(100)).await;
+    assert_eq!(value(&tokens).await, "new-1");
+    assert_eq!((old.fetches(), new.fetches()), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_that_is_not_known_yet_costs_no_call_while_the_old_token_lives() {
+    let (tokens, _, new) = rotated().await;
+    new.answers(|_| Err(Kind::BadCredentials));
+    for _ in 0..110 * 60 {
+        assert_eq!(value(&tokens).await, "t-1");
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(
+        tokens.status(Instant::now()).credential,
+        Credential::Refused
+    );
+    let fetches = new.fetches();
+    assert!((20..50).contains(&fetches), "{fetches}");
+    new.answers(|_| Ok(("new".to_owned(), 120 * MINUTE)));
+    sleep(REFUSED_WITH_A_TOKEN.longest).await;
+    assert_eq!(value(&tokens).await, "t-1");
+    sleep(Duration::from_millis(100)).await;
+    assert_eq!(value(&tokens).await, "new");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_old_secrets_token_is_not_used_past_its_end() {
+    let (tokens, _, new) = rotated().await;
+    new.answers(|_| Err(Kind::BadCredentials));
+    advance(119 * MINUTE).await;
+    assert_eq!(value(&tokens).await, "t-1");
+    sleep(Duration::from_millis(100)).await;
+    new.answers(|_| Ok(("new".to_owned(), 120 * MINUTE)));
+    advance(MINUTE).await;
+    // What was put off while there was a token is not put off any longer.
+    assert_eq!(value(&tokens).await, "new");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_feishu_that_ends_the_old_secrets_token_costs_one_fetch() {
+    let (tokens, _, new) = rotated().await;
+    let dead = tokens.get().await.unwrap();
+    let calls = (0..100).map(|_| async {
+        tokens.rejected(&dead, &failure(Kind::TokenRejected));
+        value(&tokens).await
+    });
+    assert!(join_all(calls).await.iter().all(|v| v == "new-1"));
+    assert_eq!(new.fetches(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_way_to_the_same_app_is_tried_at_once() {
+    let (broken, mended) = (Source::new(), Source::new());
+    broken.answers(|_| Err(Kind::Unavailable));
+    let cache = TokenCache::new();
+    let tokens = |source: &Arc<Source>| {
+        let key = CredentialKey::new("http://x", "cli_1", &"secret".into());
+        TokenCache::tokens(&cache, key, source.clone())
+    };
+    let before = tokens(&broken);
+    for _ in 0..3 {
+        assert!(before.get().await.is_err());
+        sleep(MINUTE).await;
+    }
+    assert!(before.get().await.is_err());
+    let after = tokens(&mended);
+    after.follow(&before);
+    assert_eq!(value(&after).await, "t-1");
 }

@@ -154,6 +154,17 @@ fn check_config_prints_what_is_in_force_and_hides_secrets() {
             .contains("http://feishu.internal is not encrypted")
     );
     assert!(!told.stdout.contains("hunter2") && !told.stderr.contains("hunter2"));
+    // What a reload does with it.
+    let (_, of_reloads) = told
+        .stdout
+        .split_once("# A change of these takes effect at the next start")
+        .unwrap();
+    assert!(of_reloads.contains("#   grpc.listen\n"), "{of_reloads}");
+    assert!(!of_reloads.contains("cache.ttl"), "{of_reloads}");
+    assert!(of_reloads.ends_with(&format!(
+        "# Files that a running server watches:\n#   {}\n",
+        file.path()
+    )));
 }
 
 #[test]

@@ -28,7 +28,10 @@ async fn every_metric_is_described_and_in_base_units() {
         for unit in ["milli", "micro", "minute", "_ms", "kilo", "mega", "_total"] {
             assert!(!name.contains(unit), "{name}");
         }
-        let is_time = family.help.starts_with("How long") || name.contains("duration");
+        let is_time = family.help.starts_with("How long")
+            || ["duration", "timestamp"]
+                .iter()
+                .any(|part| name.contains(part));
         assert_eq!(is_time, family.unit.as_deref() == Some("seconds"), "{name}");
     }
     for (name, kind) in [

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use feishu_id::{
-    app::{self, InProcess},
+    app::{self, AppError, Changes, InProcess},
     config::{Config, TenantConfig},
     pb::identity::{
         GetStatusRequest, GetStatusResponse, Identifier, Outcome, Resolution,
@@ -75,6 +75,16 @@ impl Service {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         unreachable!("the store is still in use");
+    }
+
+    /// As it is configured.
+    pub fn config(&self) -> Config {
+        self.config.clone()
+    }
+
+    /// Goes on with another configuration.
+    pub async fn reload(&self, config: &Config) -> Result<Changes, AppError> {
+        self.inside.as_ref().unwrap().reload(config).await
     }
 
     pub fn client(&self) -> IdentityServiceClient<Channel> {

@@ -111,7 +111,7 @@ pub(super) fn administration(stored: Option<Arc<dyn Stored>>) -> Administration 
     let acme = Tenant::new(7, batcher, cache.clone(), None, Identifiers::default());
     let tenants = BTreeMap::from([("acme".to_owned(), acme)]);
     let resolver = Resolver::new(tenants, Some("acme".to_owned()));
-    let admin = Admin::new(Arc::new(resolver), cache, stored, BTreeMap::new());
+    let admin = Admin::new(Arc::new(resolver), cache, stored);
     Administration::new(Arc::new(admin), 1000)
 }
 

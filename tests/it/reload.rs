@@ -1,0 +1,5 @@
+//! The built binary, told to read its configuration again: by a signal, and by files that change.
+#![expect(clippy::panic, clippy::float_cmp, reason = "tests")]
+
+mod changes;
+mod server;
