@@ -159,7 +159,8 @@ pub async fn serve(config: Config, options: ServeOptions) -> Result<(), AppError
     let (outcome, ()) = tokio::join!(serving, probes);
     drop(stop);
     if let Some(reloads) = reloads {
-        // It ends with the first stage of the stop; what it is at is bounded.
+        // It has ended with the first stage of the stop, unless a disk hangs.
+        reloads.abort();
         let _ended = reloads.await;
     }
     composer.lock().await.close().await;

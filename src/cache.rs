@@ -13,6 +13,7 @@
 
 mod answer;
 mod key;
+mod known;
 mod packed;
 mod population;
 mod ttls;
@@ -28,13 +29,11 @@ use std::{
 use quick_cache::{OptionsBuilder, UnitWeighter};
 use tokio::time::Instant;
 
-use crate::{
-    backoff::Random,
-    identity::{PersonStatus, UserIdType},
-};
+use crate::{backoff::Random, identity::UserIdType};
 
 pub use answer::{Answer, Asked, Fact, Freshness, Refusal};
 pub use key::CacheKey;
+pub use known::Known;
 pub use ttls::Ttls;
 
 use answer::{Epoch, Times};
@@ -74,16 +73,6 @@ pub struct Cache {
 
 type Entries =
     quick_cache::sync::Cache<StoredKey, Packed, UnitWeighter, std::hash::RandomState, Population>;
-
-/// What is known under one key, at one moment.
-pub struct Known {
-    entry: Packed,
-    epoch: Epoch,
-    now: i64,
-    /// The longest that somebody who was found lives, in milliseconds.
-    found_ms: u32,
-    serve_stale: Duration,
-}
 
 /// A flush under way, for as long as it lives.
 pub struct Flushing<'a>(&'a AtomicUsize);
@@ -443,36 +432,6 @@ impl Cache {
             }
             _ => first,
         }
-    }
-}
-
-impl Known {
-    /// Somebody who was found by this kind of ID, if the answer is fresh and its call left since then:
-    /// the usual case by itself, since it is almost all that a busy service does. As
-    /// [`Answer::found`] has it.
-    #[inline]
-    pub fn fresh(
-        &self,
-        kind: UserIdType,
-        not_before: Option<Instant>,
-    ) -> Option<(&str, Option<PersonStatus>, Duration)> {
-        let piece = self.entry.answers().of(kind)?;
-        let mut times = piece.times;
-        times.shorten(self.found_ms);
-        let is_fresh = !times.is_due(self.now) && self.now < times.expires_at();
-        let is_new = not_before.is_none_or(|oldest| self.epoch.nanos(oldest) <= times.departed);
-        let (id, status) = piece.found().filter(|_| is_fresh && is_new)?;
-        Some((id, status, Duration::from_nanos(times.asked_at)))
-    }
-
-    /// The answer of this kind, if there is one that may be given.
-    #[inline]
-    pub fn answer(&self, kind: UserIdType) -> Option<Answer<'_>> {
-        let mut piece = self.entry.answers().of(kind)?;
-        if piece.is_found() {
-            piece.times.shorten(self.found_ms);
-        }
-        Answer::of(piece, self.epoch, self.now, self.serve_stale)
     }
 }
 
