@@ -16,6 +16,7 @@ mod layers;
 mod log;
 mod quota;
 mod reader;
+mod telemetry;
 mod tenants;
 mod upstream;
 mod value;
@@ -35,6 +36,7 @@ pub use grpc::GrpcConfig;
 pub use http::HttpConfig;
 pub use log::LogConfig;
 pub use quota::QuotaConfig;
+pub use telemetry::TelemetryConfig;
 pub use tenants::TenantConfig;
 pub use upstream::UpstreamConfig;
 pub use watched::Fingerprint;
@@ -63,6 +65,8 @@ pub struct Config {
     pub drain: DrainConfig,
     /// What is logged.
     pub log: LogConfig,
+    /// Traces for a collector.
+    pub telemetry: TelemetryConfig,
 }
 
 /// Where settings come from. Nothing else is read, so tests need no process environment.
@@ -141,6 +145,7 @@ impl Config {
             data,
             drain: DrainConfig::read(&mut reader),
             log: LogConfig::read(&mut reader),
+            telemetry: TelemetryConfig::read(&mut reader),
             tenants: tenants::read(&mut reader),
         };
         let grpc = &config.grpc;

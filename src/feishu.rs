@@ -3,6 +3,7 @@
 
 mod error;
 pub mod token;
+mod traced;
 mod wire;
 
 use std::{sync::Arc, time::Duration};
@@ -25,6 +26,7 @@ use crate::{
 
 use error::Context;
 use token::{CredentialKey, FetchedToken, TokenCache, TokenSource, TokenStatus, Tokens};
+use traced::CallSpan;
 
 /// How to reach one tenant's Feishu.
 #[derive(Clone)]
@@ -45,6 +47,8 @@ pub struct FeishuSettings {
     pub timeout: Duration,
     /// Longest answer that is read, in bytes.
     pub max_response_bytes: usize,
+    /// Whether calls for requests that are traced say so, in `traceparent`.
+    pub traceparent: bool,
 }
 
 /// One tenant's Feishu.
@@ -147,16 +151,17 @@ impl Feishu {
         api.meter.check().map_err(month_spent)?;
         let token = tokens.get().await?;
         let asked_at = clock::wall_now();
+        let path = format!(
+            "{}?user_id_type={}",
+            wire::LOOKUP_PATH,
+            batch.scope().user_id_type.as_str()
+        );
         let request = api
-            .post(&format!(
-                "{}?user_id_type={}",
-                wire::LOOKUP_PATH,
-                batch.scope().user_id_type.as_str()
-            ))
+            .post(&path)
             .bearer_auth(token.expose())
             .json(&wire::LookupRequest::new(batch));
         api.metrics.carries(batch.len());
-        let sent = api.send::<wire::LookupReply>(Endpoint::Lookup, request, Some(batch));
+        let sent = api.send::<wire::LookupReply>(Endpoint::Lookup, &path, request, Some(batch));
         match sent.await {
             Ok(reply) => {
                 tokens.accepted(&token);
@@ -212,6 +217,7 @@ impl FeishuSettings {
             && (&self.base_url, &self.app_id) == (&other.base_url, &other.app_id)
             && self.app_secret.expose_secret() == other.app_secret.expose_secret()
             && self.max_response_bytes == other.max_response_bytes
+            && self.traceparent == other.traceparent
     }
 
     fn proxy_url(&self) -> Option<&str> {
@@ -248,12 +254,19 @@ impl Api {
     async fn send<T: DeserializeOwned>(
         &self,
         endpoint: Endpoint,
+        path: &str,
         request: reqwest::RequestBuilder,
         batch: Option<&LookupBatch>,
     ) -> Result<T, DirectoryError> {
         let began = Instant::now();
-        let answer = self.exchange(request, batch).await;
+        let mut span = CallSpan::begin(&self.settings.base_url, path);
+        let request = match span.traceparent() {
+            Some(value) if self.settings.traceparent => request.header("traceparent", value),
+            _ => request,
+        };
+        let answer = self.exchange(request, batch, &mut span).await;
         let result = error::counted_as(answer.as_ref().err());
+        span.end(answer.as_ref().err(), result);
         self.metrics.called(endpoint, result, began.elapsed());
         answer
     }
@@ -264,6 +277,7 @@ impl Api {
         &self,
         request: reqwest::RequestBuilder,
         batch: Option<&LookupBatch>,
+        span: &mut CallSpan,
     ) -> Result<T, DirectoryError> {
         self.meter.count().map_err(month_spent)?;
         let response = request
@@ -271,6 +285,7 @@ impl Api {
             .await
             .map_err(|error| error::from_transport(&error))?;
         let status = response.status();
+        span.answered(status);
         let header_log_id = log_id(response.headers());
         let retry_after = retry_after(response.headers());
         let body = self.body(response, header_log_id.as_ref()).await?;
@@ -351,7 +366,9 @@ impl TokenSource for Api {
                 app_id: &self.settings.app_id,
                 app_secret: self.settings.app_secret.expose_secret(),
             });
-            let answer: wire::TokenAnswer = self.send(Endpoint::Token, request, None).await?;
+            let answer: wire::TokenAnswer = self
+                .send(Endpoint::Token, wire::TOKEN_PATH, request, None)
+                .await?;
             let value = answer.tenant_access_token.unwrap_or_default();
             let seconds = answer
                 .expire

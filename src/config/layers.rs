@@ -28,6 +28,14 @@ const PLAIN_VARIABLES: [(&str, &str); 4] = [
     ("FEISHU_BASE_URL", "base_url"),
 ];
 
+/// Variables by which collectors are made known to every program alike (OpenTelemetry's, exporter
+/// specification), and the keys they set; the narrower name first.
+const STANDARD_VARIABLES: [(&str, &str); 3] = [
+    ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "telemetry.otlp_endpoint"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "telemetry.otlp_endpoint"),
+    ("OTEL_SERVICE_NAME", "telemetry.service_name"),
+];
+
 /// Variables of others that say where a user's files belong.
 const PLACES: [&str; 2] = ["XDG_STATE_HOME", "HOME"];
 
@@ -67,6 +75,7 @@ impl Layers {
             layers.add_file(path);
         }
         layers.add_plain(plain);
+        layers.add_standard(sources);
         layers
     }
 
@@ -102,6 +111,18 @@ impl Layers {
                 None => self
                     .errors
                     .push(ConfigError::of_place(origin, "is not UTF-8")),
+            }
+        }
+    }
+
+    /// They are meant for every program of the machine, so whatever is meant for this one is stronger.
+    fn add_standard(&mut self, sources: &Sources) {
+        for (variable, key) in STANDARD_VARIABLES {
+            let found = sources.env.iter().find(|(name, _)| name == variable);
+            let value = found.and_then(|(_, value)| value.to_str());
+            if let Some(value) = value.filter(|value| !value.is_empty()) {
+                let origin = Origin::Variable(variable.to_owned());
+                self.add(key.to_owned(), Raw::Text(value.to_owned()), origin);
             }
         }
     }
@@ -240,7 +261,10 @@ impl Layers {
                         Err(_) => Raw::Other("a number too large"),
                     }
                 }
-                DeValue::Float(_) => Raw::Other("a float"),
+                DeValue::Float(number) => match number.as_str().parse() {
+                    Ok(number) => Raw::Float(number),
+                    Err(_) => Raw::Other("a float"),
+                },
                 DeValue::Datetime(_) => Raw::Other("a date"),
                 DeValue::Array(_) => Raw::Other("an array"),
             };

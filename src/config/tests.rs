@@ -18,6 +18,7 @@ use super::*;
 mod reload;
 mod sources;
 mod store;
+mod telemetry;
 mod tenants;
 
 /// A directory of a test's own.

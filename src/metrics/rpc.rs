@@ -87,6 +87,11 @@ impl Rpcs {
         Rpc(known.iter().position(|k| k == path).unwrap_or(known.len()))
     }
 
+    /// Its full name; none for what is no known RPC.
+    pub fn name(&self, rpc: Rpc) -> Option<&str> {
+        self.0.known.get(rpc.0).map(String::as_str)
+    }
+
     /// A request has come. [`Self::ended`] must follow.
     pub fn began(&self, rpc: Rpc) {
         self.change_in_flight(rpc, 1);
@@ -125,7 +130,7 @@ impl Rpcs {
                     continue;
                 };
                 if code == Code::Ok || ended.count() > 0 {
-                    show(&[("rpc", rpc), ("code", name(code))], ended);
+                    show(&[("rpc", rpc), ("code", code_name(code))], ended);
                 }
             }
         }
@@ -147,7 +152,7 @@ fn level(gauge: &AtomicI64) -> f64 {
 }
 
 /// The code as the protocol names it.
-fn name(code: Code) -> &'static str {
+pub fn code_name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
         Code::Cancelled => "CANCELLED",

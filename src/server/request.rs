@@ -1,7 +1,15 @@
 //! What happens to every request before the service that answers it: who calls, the request id, the
 //! deadline, and the limit on requests in flight. Called by `connection`.
 
-use std::{convert::Infallible, future::ready, net::SocketAddr, sync::Arc};
+use std::{
+    convert::Infallible,
+    future::ready,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -10,7 +18,7 @@ use tonic::body::Body;
 
 use super::{
     ServerSettings, Services,
-    answering::{Answering, Handled, Told},
+    answering::{Answering, Handled, Heard},
     place::{Full, Places},
     refusal,
     services::Answer,
@@ -19,6 +27,7 @@ use super::{
 use crate::{
     caller::{CallerId, Origin},
     deadline::Deadline,
+    trace::{self, Scope},
 };
 
 /// The header in which callers send an id of their own.
@@ -52,6 +61,8 @@ pub(super) struct Shared {
 pub(super) struct Requests {
     pub(super) shared: Arc<Shared>,
     pub(super) peer: Peer,
+    /// How many requests have come by it.
+    pub(super) count: AtomicU64,
 }
 
 // === impl RequestId ===
@@ -61,10 +72,6 @@ impl RequestId {
     pub fn as_str(&self) -> &str {
         // Only visible ASCII gets in, so this is never empty.
         self.0.to_str().unwrap_or_default()
-    }
-
-    pub(super) fn value(&self) -> HeaderValue {
-        self.0.clone()
     }
 
     fn from_headers(headers: &HeaderMap) -> Option<Self> {
@@ -89,17 +96,24 @@ impl Shared {
         &self.settings
     }
 
-    fn answer(&self, peer: Peer, mut request: Request<Incoming>) -> Answering {
+    fn answer(&self, peer: Peer, number: u64, mut request: Request<Incoming>) -> Answering {
         let began = Instant::now();
-        let told = Told::of(&request);
-        let place = match self.places.enter(request.uri().path(), began) {
-            Ok(place) => place,
-            Err(Full) => return Answering::refused(refusal::overloaded(), None, began, told),
+        let given = RequestId::from_headers(request.headers());
+        let id = match &given {
+            Some(RequestId(value)) => trace::RequestId::given(value.clone()),
+            None => trace::RequestId::made(self.settings.process, peer.connection, number),
         };
+        let mut heard = Heard::new(Scope::of(id), &request, began);
+        let mut place = match self.places.enter(request.uri().path(), began) {
+            Ok(place) => place,
+            Err(Full) => return Answering::refused(refusal::overloaded(), None, heard),
+        };
+        let span = place.trace(&self.settings.tracing, request.headers());
+        heard.scope.set_span(span);
         let deadline = match timeout::deadline(request.headers(), began) {
             Ok(deadline) => deadline,
             Err(timeout::Malformed) => {
-                return Answering::refused(refusal::malformed_timeout(), Some(place), began, told);
+                return Answering::refused(refusal::malformed_timeout(), Some(place), heard);
             }
         };
         let until =
@@ -112,8 +126,8 @@ impl Shared {
         if let Some(deadline) = deadline {
             extensions.insert(deadline);
         }
-        if let Some(id) = told.as_ref().and_then(|told| told.id.as_ref()) {
-            extensions.insert(id.0.clone());
+        if let Some(id) = given {
+            extensions.insert(id);
         }
         // A tunnel is no call, and hyper would hold it open for us.
         let answer = if request.method() == Method::CONNECT {
@@ -128,7 +142,7 @@ impl Shared {
             until,
             timer: None,
         };
-        Answering::handled(handled, told)
+        Answering::handled(handled, heard)
     }
 }
 
@@ -136,20 +150,6 @@ fn no_tunnel() -> Answer {
     let mut response = Response::new(Body::default());
     *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
     Box::pin(ready(Ok(response)))
-}
-
-impl Told {
-    /// None if there is nothing to tell, as of most requests.
-    fn of(request: &Request<Incoming>) -> Option<Box<Self>> {
-        let path = tracing::enabled!(tracing::Level::DEBUG);
-        let path = path.then(|| request.uri().path().to_owned());
-        // So that every log line of the handler carries the caller's id.
-        let id = RequestId::from_headers(request.headers()).map(|id| {
-            let span = tracing::info_span!("request", id = id.as_str());
-            (id, span)
-        });
-        (id.is_some() || path.is_some()).then(|| Box::new(Self { id, path }))
-    }
 }
 
 // === impl Requests ===
@@ -160,6 +160,7 @@ impl hyper::service::Service<Request<Incoming>> for Requests {
     type Future = Answering;
 
     fn call(&self, request: Request<Incoming>) -> Answering {
-        self.shared.answer(self.peer, request)
+        let number = self.count.fetch_add(1, Ordering::Relaxed);
+        self.shared.answer(self.peer, number + 1, request)
     }
 }

@@ -13,13 +13,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("cli", &["*"]),
     ("app", &["*"]),
     // Logs are set up before there is anything else.
-    ("telemetry", &[]),
+    ("telemetry", &["trace", "log_limit"]),
     ("config", &[]),
     (
         "grpc",
         &[
             "resolver", "admin", "identity", "pb", "deadline", "shutdown", "batch", "caller",
-            "metrics",
+            "metrics", "trace", "log_limit",
         ],
     ),
     (
@@ -41,6 +41,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "clock",
             "metrics",
             "store",
+            "trace",
         ],
     ),
     ("cache", &["identity", "backoff"]),
@@ -55,6 +56,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "caller",
             "clock",
             "metrics",
+            "trace",
+            "log_limit",
         ],
     ),
     ("directory", &["identity"]),
@@ -68,10 +71,14 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "quota",
             "clock",
             "metrics",
+            "trace",
         ],
     ),
     ("sandbox", &[]),
-    ("server", &["shutdown", "deadline", "caller", "metrics"]),
+    (
+        "server",
+        &["shutdown", "deadline", "caller", "metrics", "trace", "log_limit"],
+    ),
     ("http", &["metrics"]),
     ("metrics", &[]),
     ("identity", &[]),
@@ -82,6 +89,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("deadline", &[]),
     ("caller", &[]),
     ("clock", &[]),
+    ("trace", &[]),
+    ("log_limit", &[]),
     ("pb", &[]),
 ];
 
