@@ -170,14 +170,19 @@ mod tests {
             assert_eq!(now().as_deref(), Some("00000001-2-1"));
         }
         assert_eq!(now(), None);
-        assert_eq!(outer.request_id().map(ToString::to_string).as_deref(), Some("00000001-2-1"));
+        assert_eq!(
+            outer.request_id().map(ToString::to_string).as_deref(),
+            Some("00000001-2-1")
+        );
     }
 
     #[test]
     fn a_panic_leaves_nothing_behind() {
         #[expect(clippy::panic, reason = "the test's subject")]
         let panics = scope(1).wrap(async { panic!("on purpose") });
-        let caught = std::panic::AssertUnwindSafe(panics).catch_unwind().now_or_never();
+        let caught = std::panic::AssertUnwindSafe(panics)
+            .catch_unwind()
+            .now_or_never();
         assert!(caught.is_some_and(|ended| ended.is_err()));
         assert_eq!(now(), None);
     }

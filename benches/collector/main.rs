@@ -55,10 +55,16 @@ impl TraceService for Count {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let line = Line::parse();
     let incoming = TcpIncoming::bind(line.listen)?.with_nodelay(Some(true));
-    let _ = writeln!(io::stdout(), "collector listens on {}", incoming.local_addr()?);
+    let _ = writeln!(
+        io::stdout(),
+        "collector listens on {}",
+        incoming.local_addr()?
+    );
     let count = Count::default();
     let mut terminated = signal(SignalKind::terminate())?;
-    let ended = async move { drop(terminated.recv().await) };
+    let ended = async move {
+        terminated.recv().await;
+    };
     Server::builder()
         .add_service(TraceServiceServer::new(count.clone()))
         .serve_with_incoming_shutdown(incoming, ended)

@@ -80,12 +80,7 @@ pub struct Common {
     )]
     pub server_name: String,
     /// A certificate (PEM) to show to the server.
-    #[arg(
-        long,
-        value_name = "FILE",
-        requires = "key",
-        help_heading = "Access"
-    )]
+    #[arg(long, value_name = "FILE", requires = "key", help_heading = "Access")]
     pub certificate: Option<PathBuf>,
     /// Its private key (PEM).
     #[arg(

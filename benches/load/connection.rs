@@ -203,11 +203,7 @@ async fn keep(
 }
 
 /// The head of every request of this run.
-fn template(
-    access: &Access,
-    path: &str,
-    timeout: Option<Duration>,
-) -> Result<Request<()>, String> {
+fn template(access: &Access, path: &str, timeout: Option<Duration>) -> Result<Request<()>, String> {
     let (scheme, address) = (access.scheme(), access.address);
     let uri: Uri = format!("{scheme}://{address}{path}")
         .parse()

@@ -57,7 +57,10 @@ impl CallSpan {
         let Some(call) = span.parent() else {
             return Self(Span::default());
         };
-        for (interest, flight) in flights.filter(|(_, flight)| !flight.is(first)).take(MOST_LINKS) {
+        for (interest, flight) in flights
+            .filter(|(_, flight)| !flight.is(first))
+            .take(MOST_LINKS)
+        {
             span.link(flight);
             interest.set_call(&call);
         }

@@ -31,7 +31,10 @@ const PLAIN_VARIABLES: [(&str, &str); 4] = [
 /// Variables by which collectors are made known to every program alike (OpenTelemetry's, exporter
 /// specification), and the keys they set; the narrower name first.
 const STANDARD_VARIABLES: [(&str, &str); 3] = [
-    ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "telemetry.otlp_endpoint"),
+    (
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        "telemetry.otlp_endpoint",
+    ),
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "telemetry.otlp_endpoint"),
     ("OTEL_SERVICE_NAME", "telemetry.service_name"),
 ];

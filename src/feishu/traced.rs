@@ -26,7 +26,11 @@ impl CallSpan {
         span.set("http.request.method", "POST");
         span.set("url.full", format!("{base_url}{path}"));
         if let Ok(uri) = base_url.parse::<http::Uri>() {
-            let default = if uri.scheme_str() == Some("http") { 80 } else { 443 };
+            let default = if uri.scheme_str() == Some("http") {
+                80
+            } else {
+                443
+            };
             span.set("server.address", uri.host().unwrap_or_default().to_owned());
             let port = uri.port_u16().unwrap_or(default);
             span.set("server.port", i64::from(port));

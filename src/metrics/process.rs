@@ -3,10 +3,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::{
-    Registry, about,
-    registry::Value,
-};
+use super::{Registry, about, registry::Value};
 
 /// Shows the process, which started at that moment.
 pub fn watch_process(registry: &Registry, started: SystemTime) {
@@ -65,7 +62,9 @@ mod linux {
 
     fn resident_bytes() -> Option<f64> {
         let status = fs::read_to_string("/proc/self/status").ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))?;
         let kibibytes: u32 = line.split_whitespace().next()?.parse().ok()?;
         Some(f64::from(kibibytes) * 1024.0)
     }

@@ -63,7 +63,9 @@ pub(super) fn waiting(waits: &[Wait]) -> Span {
         span.set("feishu_id.flights", count(waits.len()));
         span.set("feishu_id.coalesced", count(joined));
         let flights = waits.iter().filter_map(|wait| wait.joined.as_ref());
-        flights.take(MOST_LINKS).for_each(|flight| span.link(flight));
+        flights
+            .take(MOST_LINKS)
+            .for_each(|flight| span.link(flight));
     }
     span
 }

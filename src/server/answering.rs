@@ -14,10 +14,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::{Code, Status, body::Body};
 
 use super::{place::Place, refusal, request::X_REQUEST_ID, services::Answer, timeout::TimedBody};
-use crate::{
-    deadline::Deadline,
-    trace::Scope,
-};
+use crate::{deadline::Deadline, trace::Scope};
 
 /// The answer to one request.
 pub(super) struct Answering {

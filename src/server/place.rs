@@ -94,7 +94,8 @@ impl Drop for Place {
             self.places.taken.fetch_sub(1, Ordering::Relaxed);
         }
         if self.span.is_on() {
-            self.span.set("rpc.response.status_code", code_name(self.code));
+            self.span
+                .set("rpc.response.status_code", code_name(self.code));
             if is_servers_fault(self.code) {
                 self.span.fail(code_name(self.code));
             }

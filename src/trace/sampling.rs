@@ -190,3 +190,57 @@ impl std::fmt::Debug for On {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    const GOOD: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+    #[test]
+    fn reads_what_the_specification_allows() {
+        let (trace, span, flags) = parse(GOOD).unwrap();
+        assert_eq!(trace.to_string(), "0af7651916cd43dd8448eb211c80319c");
+        assert_eq!(span.to_string(), "b7ad6b7169203331");
+        assert!(flags.is_sampled());
+        // Other flags are nobody's business, and a later version may say more.
+        let later = GOOD.replacen("00", "cc", 1).replace("-01", "-03-more");
+        assert!(parse(&later).unwrap().2.is_sampled());
+        let declined = GOOD.replace("-01", "-02");
+        assert!(!parse(&declined).unwrap().2.is_sampled());
+    }
+
+    #[test]
+    fn takes_everything_else_for_nothing() {
+        for bad in [
+            "",
+            "00",
+            &GOOD.to_uppercase(),
+            &GOOD.replacen("00", "ff", 1),
+            &format!("{GOOD}-more"),
+            &GOOD.replace("0af7651916cd43dd8448eb211c80319c", &"0".repeat(32)),
+            &GOOD.replace("b7ad6b7169203331", &"0".repeat(16)),
+            &GOOD.replace("-01", "-1"),
+            &GOOD.replace('0', "+"),
+            &GOOD.replace('-', "_"),
+        ] {
+            assert!(parse(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_state_that_is_too_long_or_malformed_is_left_out() {
+        let of = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append("tracestate", value.parse().unwrap());
+            }
+            state(&headers).header()
+        };
+        assert_eq!(of(&["a=1", "b=2"]), "a=1,b=2");
+        assert_eq!(of(&["nonsense"]), "");
+        assert_eq!(of(&[&format!("a={}", "x".repeat(600))]), "");
+    }
+}

@@ -18,8 +18,17 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "grpc",
         &[
-            "resolver", "admin", "identity", "pb", "deadline", "shutdown", "batch", "caller",
-            "metrics", "trace", "log_limit",
+            "resolver",
+            "admin",
+            "identity",
+            "pb",
+            "deadline",
+            "shutdown",
+            "batch",
+            "caller",
+            "metrics",
+            "trace",
+            "log_limit",
         ],
     ),
     (
@@ -77,7 +86,14 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("sandbox", &[]),
     (
         "server",
-        &["shutdown", "deadline", "caller", "metrics", "trace", "log_limit"],
+        &[
+            "shutdown",
+            "deadline",
+            "caller",
+            "metrics",
+            "trace",
+            "log_limit",
+        ],
     ),
     ("http", &["metrics"]),
     ("metrics", &[]),

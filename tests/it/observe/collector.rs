@@ -15,7 +15,6 @@ use opentelemetry_proto::tonic::{
     common::v1::any_value::Value,
     trace::v1::{Span, span::SpanKind},
 };
-use prost::Message as _;
 use tokio::{net::TcpListener, task::JoinHandle, time::sleep};
 use tonic::{Request, Response, Status, transport::server::TcpIncoming};
 
@@ -83,7 +82,7 @@ impl Collector {
     pub fn bytes(&self) -> Vec<u8> {
         let kept = self.kept.lock().unwrap();
         kept.iter()
-            .flat_map(|request| request.encode_to_vec())
+            .flat_map(prost::Message::encode_to_vec)
             .collect()
     }
 

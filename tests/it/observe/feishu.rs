@@ -38,7 +38,10 @@ impl Feishu {
             gate: Arc::new(Semaphore::new(permits)),
         };
         let router = Router::new()
-            .route("/open-apis/auth/v3/tenant_access_token/internal", post(token))
+            .route(
+                "/open-apis/auth/v3/tenant_access_token/internal",
+                post(token),
+            )
             .route("/open-apis/contact/v3/users/batch_get_id", post(lookup))
             .with_state(state.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

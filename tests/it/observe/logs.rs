@@ -43,7 +43,10 @@ async fn a_request_without_an_id_gets_one_that_its_lines_and_its_error_bear() {
     let told = lines(&server, &format!("request_id={id}")).await;
     assert!(told[0].contains("answered"), "{told:?}");
     let told = lines(&server, "answered").await;
-    assert!(told.iter().all(|line| line.contains("request_id=")), "{told:?}");
+    assert!(
+        told.iter().all(|line| line.contains("request_id=")),
+        "{told:?}"
+    );
     assert!(!server.log().contains("canary"), "{}", server.log());
 }
 
@@ -61,7 +64,10 @@ async fn a_callers_own_id_comes_back_and_stands_in_every_line() {
     let well = client.resolve_user_ids(with_id(&[WEI])).await.unwrap();
     assert_eq!(well.metadata().get("x-request-id").unwrap(), "job-17/4711");
     let refused = client.resolve_user_ids(with_id(&[])).await.unwrap_err();
-    assert_eq!(refused.metadata().get("x-request-id").unwrap(), "job-17/4711");
+    assert_eq!(
+        refused.metadata().get("x-request-id").unwrap(),
+        "job-17/4711"
+    );
     let told = lines(&server, "request_id=job-17/4711").await;
     assert!(told[0].contains("answered"), "{told:?}");
 }

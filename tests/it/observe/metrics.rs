@@ -24,7 +24,10 @@ async fn every_metric_is_described_and_in_base_units() {
     let metrics = server.metrics().await;
     for (name, family) in &metrics.families {
         let is_of_any_process = name.starts_with("process_");
-        assert!(name.starts_with("feishu_id_") || is_of_any_process, "{name}");
+        assert!(
+            name.starts_with("feishu_id_") || is_of_any_process,
+            "{name}"
+        );
         assert!(family.help.ends_with('.'), "{name}");
         for unit in ["milli", "micro", "minute", "_ms", "kilo", "mega", "_total"] {
             assert!(!name.contains(unit), "{name}");

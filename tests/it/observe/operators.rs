@@ -148,7 +148,10 @@ async fn what_is_shown_is_in_the_table_with_its_labels() {
 fn the_dashboard_asks_for_what_there_is() {
     let dashboard: Value = serde_json::from_str(&read("deploy/grafana/feishu-id.json")).unwrap();
     let variables = dashboard["templating"]["list"].as_array().unwrap();
-    let variables: BTreeSet<_> = variables.iter().map(|v| v["name"].as_str().unwrap()).collect();
+    let variables: BTreeSet<_> = variables
+        .iter()
+        .map(|v| v["name"].as_str().unwrap())
+        .collect();
     let panels = dashboard["panels"].as_array().unwrap();
     let mut ids = BTreeSet::new();
     let mut found = Vec::new();
@@ -168,7 +171,11 @@ fn the_dashboard_asks_for_what_there_is() {
                 assert!(is_known, "{title}: no such variable: {variable}");
             }
             let expression = expression.replace("$__rate_interval", "5m");
-            found.extend(faults(&expression).into_iter().map(|f| format!("{title}: {f}")));
+            found.extend(
+                faults(&expression)
+                    .into_iter()
+                    .map(|f| format!("{title}: {f}")),
+            );
             let query = promql::read(&expression).unwrap();
             asked.extend(query.selectors.into_iter().map(|(name, _)| name));
         }
@@ -178,7 +185,10 @@ fn the_dashboard_asks_for_what_there_is() {
     for about in about::ALL {
         let is_shown = series(about).iter().any(|series| asked.contains(series));
         let name = about.full_name();
-        let is_for_alerts = ["process_start_time_seconds", "feishu_id_quota_month_warning"];
+        let is_for_alerts = [
+            "process_start_time_seconds",
+            "feishu_id_quota_month_warning",
+        ];
         assert!(is_shown || is_for_alerts.contains(&name.as_str()), "{name}");
     }
 }
@@ -204,7 +214,11 @@ fn the_alerts_ask_for_what_there_is() {
     for (name, rule) in alerts() {
         assert!(names.insert(name.clone()), "{name} twice");
         let expression = rule["expr"].as_str().unwrap();
-        found.extend(faults(expression).into_iter().map(|f| format!("{name}: {f}")));
+        found.extend(
+            faults(expression)
+                .into_iter()
+                .map(|f| format!("{name}: {f}")),
+        );
         let severity = rule["labels"]["severity"].as_str().unwrap();
         assert!(["page", "ticket"].contains(&severity), "{name}");
         assert!(rule["annotations"]["summary"].as_str().is_some(), "{name}");
@@ -235,6 +249,9 @@ fn every_alert_has_a_section_that_says_what_to_do_and_every_section_an_alert() {
     let names: Vec<_> = alerts().into_iter().map(|(name, _)| name).collect();
     assert_eq!(titles, names, "in the same order");
     for section in sections {
-        assert!(section.lines().filter(|l| !l.is_empty()).count() >= 3, "{section}");
+        assert!(
+            section.lines().filter(|l| !l.is_empty()).count() >= 3,
+            "{section}"
+        );
     }
 }

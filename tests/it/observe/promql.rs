@@ -14,8 +14,18 @@ pub struct Query {
 
 /// Functions and aggregations that are used here.
 const FUNCTIONS: [&str; 12] = [
-    "sum", "max", "min", "count", "avg", "rate", "increase", "changes", "absent", "vector",
-    "histogram_quantile", "time",
+    "sum",
+    "max",
+    "min",
+    "count",
+    "avg",
+    "rate",
+    "increase",
+    "changes",
+    "absent",
+    "vector",
+    "histogram_quantile",
+    "time",
 ];
 /// Words between expressions.
 const OPERATORS: [&str; 5] = ["and", "or", "unless", "offset", "bool"];
@@ -184,7 +194,11 @@ fn what_is_no_query_is_a_fault() {
     }
     let good = "sum by (tenant) (rate(a_total{x=\"1\",y!~\"(\"}[5m])) / on (z) b > 0.5";
     let query = read(good).unwrap();
-    let names: Vec<_> = query.selectors.iter().map(|(name, _)| name.as_str()).collect();
+    let names: Vec<_> = query
+        .selectors
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect();
     assert_eq!(names, ["a_total", "b"]);
     assert_eq!(query.selectors[0].1.len(), 2);
     assert_eq!(query.grouped.len(), 2);

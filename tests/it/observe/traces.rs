@@ -1,11 +1,11 @@
 //! Traces as a collector gets them: whose part is what, who is sampled, and that they tell nothing of
 //! anybody and hold up nobody.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use feishu_id::pb::identity::{Outcome, ResolveUserIdsRequest, ResolveUserIdsResponse};
 use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind, status::StatusCode};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::Instant};
 use tonic::{Code, Request, Response, Status};
 
 use super::{
@@ -72,7 +72,9 @@ async fn a_request_is_one_trace_from_its_caller_through_the_stages_to_feishu() {
     let trace = trace_id(0xab);
     let spans = collector.spans_when(|s| s.requests().len() == 1).await;
     let spans = if spans.all("call", &trace).is_empty() {
-        collector.spans_when(|s| !s.all("call", &trace).is_empty()).await
+        collector
+            .spans_when(|s| !s.all("call", &trace).is_empty())
+            .await
     } else {
         spans
     };
@@ -112,7 +114,11 @@ async fn a_request_is_one_trace_from_its_caller_through_the_stages_to_feishu() {
     let calls = spans.all("POST", &trace);
     assert_eq!(calls.len(), 2);
     for (kind, parent, path) in [
-        ("token", "token", "/open-apis/auth/v3/tenant_access_token/internal"),
+        (
+            "token",
+            "token",
+            "/open-apis/auth/v3/tenant_access_token/internal",
+        ),
         (
             "lookup",
             "call",
@@ -127,8 +133,8 @@ async fn a_request_is_one_trace_from_its_caller_through_the_stages_to_feishu() {
         let status = attribute(call, "http.response.status_code");
         assert_eq!(status.as_deref(), Some("200"));
         // Feishu was told of this very span, and of nothing else.
-        let span: String = call.span_id.iter().map(|b| format!("{b:02x}")).collect();
-        let told = format!("00-{}-{span}-01", "ab".repeat(16));
+        let span = u64::from_be_bytes(call.span_id.as_slice().try_into().unwrap());
+        let told = format!("00-{}-{span:016x}-01", "ab".repeat(16));
         assert_eq!(feishu.headers(kind, "traceparent"), [Some(told)]);
         assert_eq!(feishu.headers(kind, "tracestate"), [None]);
     }
@@ -147,7 +153,11 @@ async fn an_answer_from_memory_is_three_spans_and_a_refusal_says_its_code() {
     assert_eq!(refused.code(), Code::InvalidArgument);
     let spans = collector.spans_when(|s| s.requests().len() == 2).await;
     assert!(spans.0.iter().all(|span| span.trace_id != trace_id(1)));
-    let warm: Vec<_> = spans.0.iter().filter(|s| s.trace_id == trace_id(2)).collect();
+    let warm: Vec<_> = spans
+        .0
+        .iter()
+        .filter(|s| s.trace_id == trace_id(2))
+        .collect();
     let names: Vec<_> = warm.iter().map(|span| span.name.as_str()).collect();
     assert_eq!(names, ["recall", "resolve", UNARY]);
     let source = attribute(warm[1], "feishu_id.source.cache");
@@ -197,9 +207,8 @@ async fn who_joins_anothers_flight_links_to_it_and_calls_link_to_all_they_carry(
         async move { client.resolve_user_ids(traced(1, SAMPLED, &[WEI])).await }
     });
     feishu.until_asked("lookup", 1).await;
-    let second = tokio::spawn(async move {
-        client.resolve_user_ids(traced(2, SAMPLED, &[WEI])).await
-    });
+    let second =
+        tokio::spawn(async move { client.resolve_user_ids(traced(2, SAMPLED, &[WEI])).await });
     // It has joined once it waits.
     tokio::time::sleep(Duration::from_millis(200)).await;
     feishu.open();
@@ -225,14 +234,18 @@ async fn who_joins_anothers_flight_links_to_it_and_calls_link_to_all_they_carry(
 async fn flights_that_share_a_call_and_the_call_link_to_each_other() {
     let (feishu, collector) = (Feishu::start(true).await, Collector::start().await);
     let server = serve(&feishu, &collector.url(), &[]);
-    let answer = ask(&server, traced(7, SAMPLED, &[WEI, FENG])).await.unwrap();
+    let answer = ask(&server, traced(7, SAMPLED, &[WEI, FENG]))
+        .await
+        .unwrap();
     assert_eq!(resolved(answer), 2);
     let trace = trace_id(7);
     let spans = collector
         .spans_when(|s| s.all("lookup", &trace).len() == 2 && s.requests().len() == 1)
         .await;
     let spans = if spans.all("call", &trace).is_empty() {
-        collector.spans_when(|s| !s.all("call", &trace).is_empty()).await
+        collector
+            .spans_when(|s| !s.all("call", &trace).is_empty())
+            .await
     } else {
         spans
     };
@@ -246,8 +259,8 @@ async fn flights_that_share_a_call_and_the_call_link_to_each_other() {
     let linked = |from: &Span| -> Vec<Vec<u8>> {
         from.links.iter().map(|link| link.span_id.clone()).collect()
     };
-    assert_eq!(linked(others[0]), [call.span_id.clone()]);
-    assert_eq!(linked(call), [others[0].span_id.clone()]);
+    assert_eq!(linked(others[0]), [call.span_id.as_slice()]);
+    assert_eq!(linked(call), [others[0].span_id.as_slice()]);
     assert_eq!(attribute(call, "feishu_id.emails").as_deref(), Some("2"));
 }
 
@@ -290,7 +303,11 @@ async fn a_failing_feishu_is_an_error_of_its_call() {
     let address = format!("http://{}", gone.local_addr().unwrap());
     drop(gone);
     let (feishu, collector) = (Feishu::start(true).await, Collector::start().await);
-    let server = serve(&feishu, &collector.url(), &[("FEISHU_BASE_URL", address.as_str())]);
+    let server = serve(
+        &feishu,
+        &collector.url(),
+        &[("FEISHU_BASE_URL", address.as_str())],
+    );
     let mut request = traced(5, SAMPLED, &[WEI]);
     request.set_timeout(Duration::from_secs(2));
     ask(&server, request).await.unwrap_err();
