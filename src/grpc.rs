@@ -4,7 +4,6 @@
 pub mod admin;
 mod convert;
 pub mod health;
-mod noted;
 pub mod reflection;
 mod status;
 mod stream;
@@ -13,7 +12,6 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use arc_swap::Guard;
 use futures_util::Stream;
-use tokio::time::Instant;
 use tonic::{Code, Request, Response, Status, Streaming, codec::CompressionEncoding};
 
 use crate::{
@@ -21,18 +19,15 @@ use crate::{
     caller::CallerId,
     deadline::Deadline,
     identity::Identifier,
-    log_limit::LogLimit,
     metrics::{self, Tally},
     pb::identity::{
         self as pb, ResolveUserIdsRequest, ResolveUserIdsResponse, ResolveUserIdsStreamRequest,
         ResolveUserIdsStreamResponse,
         identity_service_server::{IdentityService, IdentityServiceServer},
     },
-    resolver::{Answered, Failure, Reason, Resolution, Resolver, Tenants, Terms, Told},
+    resolver::{Answered, Failure, Resolution, Resolver, Tenants, Terms, Told},
     shutdown::Shutdown,
 };
-
-use noted::Noted;
 
 /// What a unary call without a deadline gets. Feishu answers within a second or never.
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(10);
@@ -72,8 +67,6 @@ pub struct Identity {
     resolver: Arc<Resolver>,
     limits: Limits,
     shutdown: Shutdown,
-    /// Requests that failed as a whole, by tenant.
-    failed: Arc<LogLimit<(String, Reason)>>,
 }
 
 impl Identity {
@@ -83,7 +76,6 @@ impl Identity {
             resolver,
             limits,
             shutdown,
-            failed: Arc::default(),
         }
     }
 
@@ -127,9 +119,6 @@ impl Identity {
         let session = tenants
             .begin(&request.tenant, &terms)
             .map_err(|e| self.about(&request.tenant, status::Rejection::about_tenant(e)))?;
-        let tenant = tenants.name_of(&request.tenant);
-        let mut noted = Noted::begin(tenant, request.identifiers.len());
-        let recalling = noted.part("recall");
         let mut resolutions = Vec::with_capacity(request.identifiers.len());
         let mut unknown = Vec::new();
         let mut tally = session.tally();
@@ -142,16 +131,13 @@ impl Identity {
             match convert::normal_form(&identifier) {
                 Err(invalid) => {
                     let invalid = Resolution::Invalid((&invalid).into()).into();
-                    count(&mut tally, &mut noted, &invalid);
+                    count(&mut tally, &invalid);
                     convert::fill(message, invalid.resolution);
                 }
                 Ok(who) => match session.recall(&who, message) {
-                    Told::Found(source) => {
-                        tally.add(metrics::Outcome::Resolved, source.counted());
-                        noted.add(metrics::Outcome::Resolved, source.counted());
-                    }
+                    Told::Found(source) => tally.add(metrics::Outcome::Resolved, source.counted()),
                     Told::Otherwise(answered) => {
-                        count(&mut tally, &mut noted, &answered);
+                        count(&mut tally, &answered);
                         convert::fill(message, answered.resolution);
                     }
                     Told::Nothing => unknown.push((index, who.into_identifier())),
@@ -159,7 +145,6 @@ impl Identity {
             }
             message.identifier = Some(identifier);
         }
-        drop(recalling);
         let response = ResolveUserIdsResponse { resolutions };
         if unknown.is_empty() {
             return Ok(Recalled::All(response));
@@ -171,7 +156,6 @@ impl Identity {
             terms,
             response,
             unknown,
-            noted,
         })))
     }
 
@@ -180,28 +164,23 @@ impl Identity {
         &self,
         batch: Batch,
     ) -> Result<ResolveUserIdsResponse, Box<status::Rejection>> {
-        let (mut response, mut noted) = (batch.response, batch.noted);
+        let mut response = batch.response;
         let session = batch
             .tenants
             .begin(&batch.tenant, &batch.terms)
             .map_err(|e| self.about(&batch.tenant, status::Rejection::about_tenant(e)))?;
-        let found_out = session.find_out(batch.unknown);
-        let found_out = if noted.is_on() {
-            noted.scope().wrap(found_out).await
-        } else {
-            found_out.await
-        };
+        let found_out = session.find_out(batch.unknown).await;
         let mut tally = session.tally();
         for (_, answered) in &found_out {
-            count(&mut tally, &mut noted, answered);
+            count(&mut tally, answered);
         }
         drop(tally);
         if found_out.len() == response.resolutions.len()
             && let Some(failure) =
                 convert::common_failure(found_out.iter().map(|(_, answered)| &answered.resolution))
         {
-            noted.fail(failure.reason);
-            self.tell(batch.tenants.name_of(&batch.tenant), failure);
+            let tenant = batch.tenants.name_of(&batch.tenant);
+            tracing::info!(reason = ?failure.reason, tenant, "a request failed: {failure}");
             return Err(self.about(&batch.tenant, failure.clone().into()));
         }
         for (index, answered) in found_out {
@@ -210,21 +189,6 @@ impl Identity {
             }
         }
         Ok(response)
-    }
-
-    /// The one place where a failed request is logged: many fail alike, so not each of them.
-    fn tell(&self, tenant: &str, failure: &Failure) {
-        let what = (tenant.to_owned(), failure.reason);
-        if let Some(untold) = self.failed.tell(what, Instant::now()) {
-            tracing::info!(
-                reason = convert::reason_name(failure.reason),
-                tenant,
-                feishu.code = failure.feishu_code,
-                feishu.log_id = failure.feishu_log_id,
-                untold,
-                "a request failed: {failure}"
-            );
-        }
     }
 
     fn about(&self, tenant: &str, rejection: status::Rejection) -> Box<status::Rejection> {
@@ -249,7 +213,6 @@ struct Batch {
     response: ResolveUserIdsResponse,
     /// Whom nobody knows yet, each with their place in the response.
     unknown: Vec<(usize, Identifier)>,
-    noted: Noted,
 }
 
 #[tonic::async_trait]
@@ -295,10 +258,9 @@ fn longest_request(max_identifiers: usize) -> usize {
     (max_identifiers * REQUEST_BYTES_AN_IDENTIFIER).max(MIN_REQUEST_BYTES)
 }
 
-fn count(tally: &mut Tally<'_>, noted: &mut Noted, answered: &Answered) {
+fn count(tally: &mut Tally<'_>, answered: &Answered) {
     let (outcome, source) = answered.counted();
     tally.add(outcome, source);
-    noted.add(outcome, source);
 }
 
 /// The caller's deadline, if one was given.

@@ -13,7 +13,6 @@ mod recall;
 mod resolution;
 mod tenant;
 mod tier;
-mod traced;
 mod upkeep;
 mod waits;
 

@@ -8,7 +8,6 @@ use tokio::time::{Instant, timeout_at};
 use crate::{
     batch::{Interest, Places, Stake, Wish},
     coalesce::Landing,
-    trace::Parent,
 };
 
 use super::{
@@ -16,7 +15,6 @@ use super::{
     flight::{self, FlightKey},
     judge::Verdict,
     tenant::{Ask, Tenant, is_late},
-    traced::FlightSpan,
 };
 
 /// How long a call for somebody who is known, but stale, is tried for behind those who ask. As long as
@@ -30,8 +28,6 @@ pub(super) struct Wait {
     source: Source,
     stake: Stake,
     landing: Landing<Verdict>,
-    /// The span of a flight that somebody else started.
-    pub(super) joined: Option<Parent>,
     /// The answer if none comes in time.
     pub(super) fallback: Option<Box<Verdict>>,
 }
@@ -44,29 +40,18 @@ pub(super) struct Lacking {
     pub(super) fallback: Option<Box<Verdict>>,
 }
 
-impl Wait {
-    /// Whether somebody else had started the flight.
-    pub(super) fn is_joined(&self) -> bool {
-        self.source == Source::Coalesced
-    }
-}
-
 impl Tenant {
     /// Joins the flight of this key, if there is one that is good enough.
     pub(super) fn join(&self, person: usize, key: FlightKey, ask: &Ask) -> Result<Wait, Lacking> {
         let not_before = self.not_before(ask);
-        let enter = |interest: &Arc<Interest>| {
-            let stake = interest.join(ask.wish, not_before)?;
-            Some((stake, interest.flight().cloned()))
-        };
+        let enter = |interest: &Arc<Interest>| interest.join(ask.wish, not_before);
         match self.flights.join_if(&key, enter) {
-            Some(((stake, joined), landing)) => Ok(Wait {
+            Some((stake, landing)) => Ok(Wait {
                 person,
                 key,
                 source: Source::Coalesced,
                 stake,
                 landing,
-                joined,
                 fallback: None,
             }),
             None => Err(Lacking {
@@ -87,18 +72,14 @@ impl Tenant {
     ) -> Wait {
         let mut source = Source::Coalesced;
         let not_before = self.not_before(ask);
-        let ((stake, joined), landing) = self.flights.join_or_replace(
+        let (stake, landing) = self.flights.join_or_replace(
             key.clone(),
-            |interest| {
-                let stake = interest.join(ask.wish, not_before)?;
-                Some((stake, interest.flight().cloned()))
-            },
+            |interest| interest.join(ask.wish, not_before),
             || {
                 source = Source::Upstream;
-                let span = FlightSpan::begin(&key);
-                let (interest, stake) = Interest::of_flight(ask.wish, span.parent());
-                let load = self.load(key.clone(), interest.clone(), place, span);
-                (interest, (stake, None), load)
+                let (interest, stake) = Interest::new(ask.wish);
+                let load = self.load(key.clone(), interest.clone(), place);
+                (interest, stake, load)
             },
         );
         Wait {
@@ -107,7 +88,6 @@ impl Tenant {
             source,
             stake,
             landing,
-            joined,
             fallback: None,
         }
     }
@@ -152,7 +132,6 @@ impl Tenant {
                 source: Source::Upstream,
                 stake: own,
                 landing,
-                joined: None,
                 fallback,
             }),
             _ => Err(Lacking {
@@ -174,11 +153,9 @@ impl Tenant {
     ) -> Option<(T, Landing<Verdict>)> {
         let place = self.core.batcher.admit_refresh()?;
         let start = || {
-            let mut span = FlightSpan::begin(key);
-            span.goes_on_alone();
-            let (interest, stake) = Interest::of_flight(wish, span.parent());
+            let (interest, stake) = Interest::new(wish);
             let entered = first(&interest);
-            let load = self.load(key.clone(), interest.clone(), Some(place), span);
+            let load = self.load(key.clone(), interest.clone(), Some(place));
             let (core, key) = (self.core.clone(), key.clone());
             let load = async move {
                 let verdict = load.await;
@@ -197,18 +174,14 @@ impl Tenant {
         key: FlightKey,
         interest: Arc<Interest>,
         place: Option<Places>,
-        span: FlightSpan,
     ) -> impl Future<Output = Verdict> + Send + use<> {
         let (core, tenant) = (self.core.clone(), self.me.clone());
-        let scope = span.scope();
-        let flight = async move {
+        async move {
             let verdict = flight::fly(&core, &tenant, &key, &interest).await;
             core.remember(&key, &verdict);
             drop(place);
-            span.end(&interest, &verdict);
             verdict
-        };
-        scope.wrap(flight)
+        }
     }
 
     pub(super) async fn wait(&self, mut wait: Wait, ask: &Ask) -> (Verdict, Source) {

@@ -101,7 +101,6 @@ impl Connections {
                 address,
                 connection: next_number(),
             },
-            count: AtomicU64::new(0),
         };
         let handlers = self.handlers.of_connection();
         let connection =

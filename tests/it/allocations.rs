@@ -61,7 +61,6 @@ fn service() -> Identity {
         length: Duration::from_secs(1),
     };
     let settings = BatchSettings {
-        tenant: "acme".to_owned(),
         max_in_flight: 16,
         max_queue: 1000,
         random,

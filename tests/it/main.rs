@@ -6,8 +6,11 @@
 )]
 
 mod allocations;
+mod canaries;
 mod cli;
+mod hardening;
 mod layering;
+mod masked;
 mod observe;
 mod reload;
 mod sandbox;

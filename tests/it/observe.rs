@@ -9,13 +9,7 @@
     reason = "tests; and counts are whole numbers"
 )]
 
-mod collector;
 pub mod exposition;
-mod feishu;
-mod logs;
 mod metrics;
-mod operators;
 mod probes;
-mod promql;
 mod server;
-mod traces;
