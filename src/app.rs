@@ -37,6 +37,7 @@ use crate::{
     pb::health::health_server::HealthServer,
     server::{self, ServerSettings, Services},
     shutdown::Shutdown,
+    telemetry::otlp,
 };
 
 /// Where the server listens, once it does.
@@ -85,6 +86,9 @@ pub enum AppError {
     /// The signals that stop the server could not be listened for.
     #[error("signals")]
     Signals(#[source] io::Error),
+    /// Traces could not be set up.
+    #[error(transparent)]
+    Traces(otlp::SetupError),
     /// The connection inside the process could not be made.
     #[error("the connection inside the process")]
     InProcess(#[source] tonic::transport::Error),
@@ -125,6 +129,8 @@ pub async fn serve(config: Config, options: ServeOptions) -> Result<(), AppError
     let signals = Signals::new().map_err(AppError::Signals)?;
     let (health, health_service) = health::new(shutdown.clone());
     let registry = Registry::new();
+    observe::process(&registry);
+    let traces = observe::Traces::start(&config.telemetry, &registry)?;
     let composer = Composer::start(&config, &registry).await?;
     let services = services(&config, &composer, health_service.clone(), &shutdown)?;
     let grpc = listen("grpc.listen", config.grpc.listen).await?;
@@ -133,7 +139,10 @@ pub async fn serve(config: Config, options: ServeOptions) -> Result<(), AppError
         None => None,
     };
     let http = observe::listen(&config.http).await?;
-    let settings = settings(&config, &registry)?;
+    let settings = ServerSettings {
+        tracing: traces.tracing.clone().at(grpc.local_addr().ok()),
+        ..settings(&config, &registry)?
+    };
     let listening = Listening {
         grpc: grpc.local_addr().unwrap_or(config.grpc.listen),
         health: probes.as_ref().and_then(|p| p.local_addr().ok()),
@@ -164,6 +173,7 @@ pub async fn serve(config: Config, options: ServeOptions) -> Result<(), AppError
         let _ended = reloads.await;
     }
     composer.lock().await.close().await;
+    traces.close().await;
     // Last, so that probes see the whole drain.
     pages.end().await;
     tracing::info!(cut_connections = outcome.cut_connections, "stopped");

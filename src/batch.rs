@@ -14,6 +14,7 @@ mod lanes;
 mod settle;
 mod standing;
 mod status;
+mod traced;
 mod waiting;
 mod worker;
 
@@ -29,6 +30,7 @@ use crate::{
     backoff::Random,
     directory::{Directory, DirectoryError, LookupAnswer, LookupScope},
     identity::{Identifier, Person},
+    log_limit::LogLimit,
     metrics::Waited,
     quota::Permits,
 };
@@ -37,6 +39,7 @@ use admission::Rooms;
 use key::Key;
 use standing::Published;
 use status::Notes;
+use traced::{Failed, QueueSpan};
 use waiting::{Visit, Waiting};
 
 pub use admission::{Places, WhenFull};
@@ -54,6 +57,8 @@ pub struct Batcher {
 /// The limits of a queue.
 #[derive(Clone)]
 pub struct BatchSettings {
+    /// Whose queue it is, for logs and traces.
+    pub tenant: String,
     /// Calls in flight at a time.
     pub max_in_flight: usize,
     /// Keys that wait or are in flight.
@@ -71,9 +76,11 @@ pub struct Gauge(Weak<Shared>);
 struct Shared {
     directory: Arc<dyn Directory>,
     permits: Arc<dyn Permits>,
+    tenant: String,
     random: Random,
     standing: Arc<Published>,
     notes: Notes,
+    failures: LogLimit<Failed>,
     waited: Waited,
     // A std mutex: it is never held across an await.
     waiting: Mutex<Waiting>,
@@ -145,9 +152,11 @@ impl Batcher {
         let shared = Arc::new(Shared {
             directory,
             permits,
+            tenant: settings.tenant,
             random: settings.random,
             standing,
             notes: Notes::default(),
+            failures: LogLimit::default(),
             waited: settings.waited,
             waiting: Mutex::new(waiting),
         });
@@ -179,11 +188,15 @@ impl Batcher {
                 id,
             }
         };
+        let waits = QueueSpan::begin();
         let mut under_way = false;
         loop {
             tokio::select! {
                 biased;
-                answer = &mut answer => return answer.unwrap_or(Err(LookupError::Crashed)),
+                answer = &mut answer => {
+                    waits.end(&interest);
+                    return answer.unwrap_or(Err(LookupError::Crashed));
+                }
                 () = interest.changed(), if !under_way => {}
                 // Paid for: it is worth having whether or not somebody still waits. A call ends
                 // within a bound of the directory's own.

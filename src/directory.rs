@@ -228,6 +228,23 @@ pub enum Advice {
 }
 
 impl DirectoryErrorKind {
+    /// As logs and traces name it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Throttled { .. } => "throttled",
+            Self::MonthlyQuotaSpent => "month_spent",
+            Self::TokenRejected => "token_rejected",
+            Self::BadCredentials => "bad_credentials",
+            Self::ScopeMissing { .. } => "scope_missing",
+            Self::IdKindRefused => "id_kind_refused",
+            Self::AppUnavailable => "app_unavailable",
+            Self::ContentRefused { .. } => "content_refused",
+            Self::Unavailable => "unavailable",
+            Self::TimedOut => "timed_out",
+            Self::InvalidResponse => "invalid_response",
+        }
+    }
+
     /// What to do about it.
     pub fn advice(&self) -> Advice {
         match self {

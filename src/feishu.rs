@@ -1,11 +1,9 @@
 //! Feishu (or Lark, or a private deployment) as a [`Directory`]: one call over HTTP, with a token
 //! from the cache. Never loops, never retries; knows nothing of callers, quota or cache.
 
-mod answer;
 mod error;
-#[cfg(fuzz_hooks)]
-pub mod fuzzing;
 pub mod token;
+mod traced;
 mod wire;
 
 use std::{sync::Arc, time::Duration};
@@ -15,7 +13,6 @@ use futures_util::{FutureExt as _, future::BoxFuture};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
-use zeroize::Zeroizing;
 
 use crate::{
     clock,
@@ -27,8 +24,9 @@ use crate::{
     quota::{Meter, MonthSpent},
 };
 
-use answer::Head;
+use error::Context;
 use token::{CredentialKey, FetchedToken, TokenCache, TokenSource, TokenStatus, Tokens};
+use traced::CallSpan;
 
 /// How to reach one tenant's Feishu.
 #[derive(Clone)]
@@ -49,6 +47,8 @@ pub struct FeishuSettings {
     pub timeout: Duration,
     /// Longest answer that is read, in bytes.
     pub max_response_bytes: usize,
+    /// Whether calls for requests that are traced say so, in `traceparent`.
+    pub traceparent: bool,
 }
 
 /// One tenant's Feishu.
@@ -151,16 +151,17 @@ impl Feishu {
         api.meter.check().map_err(month_spent)?;
         let token = tokens.get().await?;
         let asked_at = clock::wall_now();
+        let path = format!(
+            "{}?user_id_type={}",
+            wire::LOOKUP_PATH,
+            batch.scope().user_id_type.as_str()
+        );
         let request = api
-            .post(&format!(
-                "{}?user_id_type={}",
-                wire::LOOKUP_PATH,
-                batch.scope().user_id_type.as_str()
-            ))
+            .post(&path)
             .bearer_auth(token.expose())
             .json(&wire::LookupRequest::new(batch));
         api.metrics.carries(batch.len());
-        let sent = api.send::<wire::LookupReply>(Endpoint::Lookup, request, Some(batch));
+        let sent = api.send::<wire::LookupReply>(Endpoint::Lookup, &path, request, Some(batch));
         match sent.await {
             Ok(reply) => {
                 tokens.accepted(&token);
@@ -216,6 +217,7 @@ impl FeishuSettings {
             && (&self.base_url, &self.app_id) == (&other.base_url, &other.app_id)
             && self.app_secret.expose_secret() == other.app_secret.expose_secret()
             && self.max_response_bytes == other.max_response_bytes
+            && self.traceparent == other.traceparent
     }
 
     fn proxy_url(&self) -> Option<&str> {
@@ -252,12 +254,19 @@ impl Api {
     async fn send<T: DeserializeOwned>(
         &self,
         endpoint: Endpoint,
+        path: &str,
         request: reqwest::RequestBuilder,
         batch: Option<&LookupBatch>,
     ) -> Result<T, DirectoryError> {
         let began = Instant::now();
-        let answer = self.exchange(request, batch).await;
+        let mut span = CallSpan::begin(&self.settings.base_url, path);
+        let request = match span.traceparent() {
+            Some(value) if self.settings.traceparent => request.header("traceparent", value),
+            _ => request,
+        };
+        let answer = self.exchange(request, batch, &mut span).await;
         let result = error::counted_as(answer.as_ref().err());
+        span.end(answer.as_ref().err(), result);
         self.metrics.called(endpoint, result, began.elapsed());
         answer
     }
@@ -268,21 +277,47 @@ impl Api {
         &self,
         request: reqwest::RequestBuilder,
         batch: Option<&LookupBatch>,
+        span: &mut CallSpan,
     ) -> Result<T, DirectoryError> {
         self.meter.count().map_err(month_spent)?;
         let response = request
             .send()
             .await
             .map_err(|error| error::from_transport(&error))?;
-        let head = Head::of(&response);
-        let body = self.body(response, head.log_id.as_ref()).await?;
-        head.read(&body, batch).map_err(|mut error| {
+        let status = response.status();
+        span.answered(status);
+        let header_log_id = log_id(response.headers());
+        let retry_after = retry_after(response.headers());
+        let body = self.body(response, header_log_id.as_ref()).await?;
+        let mut envelope: wire::Envelope = serde_json::from_slice(&body)
+            .map_err(|why| error::not_json(status, header_log_id.clone(), describe(&why)))?;
+        let body = envelope.error();
+        let log_id = header_log_id.or_else(|| {
+            let log_id = body.log_id.clone();
+            log_id.filter(|id| wire::is_plain(id, 128))
+        });
+        if envelope.code != 0 {
+            let mut error = error::from_code(
+                envelope.code,
+                Context {
+                    batch,
+                    body,
+                    log_id,
+                    retry_after,
+                    is_server_error: status.is_server_error(),
+                },
+            );
             // Feishu itself links to a page for missing scopes alone.
             if matches!(error.kind, Kind::BadCredentials | Kind::AppUnavailable) {
                 error.help_url = error.help_url.or_else(|| self.app_page("baseinfo"));
             }
-            error
-        })
+            return Err(error);
+        }
+        if !status.is_success() {
+            return Err(error::not_json(status, log_id, "contradicts its own body"));
+        }
+        serde_json::from_value(envelope.rest)
+            .map_err(|_| error::not_json(status, log_id, "has another shape than documented"))
     }
 
     /// A page of the app's in the developer console, which lives beside the API.
@@ -296,9 +331,8 @@ impl Api {
         &self,
         mut response: reqwest::Response,
         log_id: Option<&String>,
-    ) -> Result<Zeroizing<Vec<u8>>, DirectoryError> {
-        // It may hold a token.
-        let mut body = Zeroizing::new(Vec::new());
+    ) -> Result<Vec<u8>, DirectoryError> {
+        let mut body = Vec::new();
         loop {
             match response.chunk().await {
                 Ok(None) => return Ok(body),
@@ -332,26 +366,29 @@ impl TokenSource for Api {
                 app_id: &self.settings.app_id,
                 app_secret: self.settings.app_secret.expose_secret(),
             });
-            usable(self.send(Endpoint::Token, request, None).await?)
+            let answer: wire::TokenAnswer = self
+                .send(Endpoint::Token, wire::TOKEN_PATH, request, None)
+                .await?;
+            let value = answer.tenant_access_token.unwrap_or_default();
+            let seconds = answer
+                .expire
+                .and_then(|s| u64::try_from(s).ok())
+                .unwrap_or(0);
+            // A token goes into a header; a JWT of Feishu's newer endpoint takes 4 kB.
+            if !wire::is_plain(&value, 16 * 1024) || seconds == 0 {
+                return Err(error::plain(
+                    Kind::InvalidResponse,
+                    "Feishu gave no usable access token".to_owned(),
+                    None,
+                ));
+            }
+            Ok(FetchedToken {
+                value: value.into(),
+                expires_in: Duration::from_secs(seconds),
+            })
         }
         .boxed()
     }
-}
-
-/// The token of an answer, if it can be one.
-fn usable(answer: wire::TokenAnswer) -> Result<FetchedToken, DirectoryError> {
-    let value = SecretString::from(answer.tenant_access_token.unwrap_or_default());
-    let seconds = answer.expire.and_then(|s| u64::try_from(s).ok());
-    let seconds = seconds.unwrap_or(0);
-    // A token goes into a header; a JWT of Feishu's newer endpoint takes 4 kB.
-    if !wire::is_plain(value.expose_secret(), 16 * 1024) || seconds == 0 {
-        let message = "Feishu gave no usable access token".to_owned();
-        return Err(error::plain(Kind::InvalidResponse, message, None));
-    }
-    Ok(FetchedToken {
-        value,
-        expires_in: Duration::from_secs(seconds),
-    })
 }
 
 /// This program's share of the month is spent: no call leaves until the next.
@@ -403,4 +440,31 @@ fn client(settings: &FeishuSettings) -> Result<reqwest::Client, SetupError> {
     builder
         .build()
         .map_err(|error| SetupError::Client(error.without_url().to_string()))
+}
+
+/// Feishu's log ID, wherever it stands.
+fn log_id(headers: &http::HeaderMap) -> Option<String> {
+    ["x-tt-logid", "x-request-id"]
+        .iter()
+        .filter_map(|name| headers.get(*name)?.to_str().ok())
+        .find(|id| wire::is_plain(id, 128))
+        .map(str::to_owned)
+}
+
+/// How long Feishu's gateway asks to wait: whole seconds.
+fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {
+    let value = headers.get("x-ogw-ratelimit-reset")?.to_str().ok()?;
+    let seconds: u64 = value.trim().parse().ok()?;
+    // It is a count of seconds within the window; anything else is not to be believed.
+    Some(Duration::from_secs(seconds.clamp(1, 60)))
+}
+
+fn describe(why: &serde_json::Error) -> &'static str {
+    if why.is_eof() {
+        "is cut off"
+    } else if why.is_syntax() {
+        "is not JSON"
+    } else {
+        "has another shape than documented"
+    }
 }

@@ -4,6 +4,7 @@
 pub mod admin;
 mod convert;
 pub mod health;
+mod noted;
 pub mod reflection;
 mod status;
 mod stream;
@@ -12,6 +13,7 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use arc_swap::Guard;
 use futures_util::Stream;
+use tokio::time::Instant;
 use tonic::{Code, Request, Response, Status, Streaming, codec::CompressionEncoding};
 
 use crate::{
@@ -19,15 +21,18 @@ use crate::{
     caller::CallerId,
     deadline::Deadline,
     identity::Identifier,
+    log_limit::LogLimit,
     metrics::{self, Tally},
     pb::identity::{
         self as pb, ResolveUserIdsRequest, ResolveUserIdsResponse, ResolveUserIdsStreamRequest,
         ResolveUserIdsStreamResponse,
         identity_service_server::{IdentityService, IdentityServiceServer},
     },
-    resolver::{Answered, Failure, Resolution, Resolver, Tenants, Terms, Told},
+    resolver::{Answered, Failure, Reason, Resolution, Resolver, Tenants, Terms, Told},
     shutdown::Shutdown,
 };
+
+use noted::Noted;
 
 /// What a unary call without a deadline gets. Feishu answers within a second or never.
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(10);
@@ -67,6 +72,8 @@ pub struct Identity {
     resolver: Arc<Resolver>,
     limits: Limits,
     shutdown: Shutdown,
+    /// Requests that failed as a whole, by tenant.
+    failed: Arc<LogLimit<(String, Reason)>>,
 }
 
 impl Identity {
@@ -76,6 +83,7 @@ impl Identity {
             resolver,
             limits,
             shutdown,
+            failed: Arc::default(),
         }
     }
 
@@ -119,6 +127,9 @@ impl Identity {
         let session = tenants
             .begin(&request.tenant, &terms)
             .map_err(|e| self.about(&request.tenant, status::Rejection::about_tenant(e)))?;
+        let tenant = tenants.name_of(&request.tenant);
+        let mut noted = Noted::begin(tenant, request.identifiers.len());
+        let recalling = noted.part("recall");
         let mut resolutions = Vec::with_capacity(request.identifiers.len());
         let mut unknown = Vec::new();
         let mut tally = session.tally();
@@ -131,13 +142,16 @@ impl Identity {
             match convert::normal_form(&identifier) {
                 Err(invalid) => {
                     let invalid = Resolution::Invalid((&invalid).into()).into();
-                    count(&mut tally, &invalid);
+                    count(&mut tally, &mut noted, &invalid);
                     convert::fill(message, invalid.resolution);
                 }
                 Ok(who) => match session.recall(&who, message) {
-                    Told::Found(source) => tally.add(metrics::Outcome::Resolved, source.counted()),
+                    Told::Found(source) => {
+                        tally.add(metrics::Outcome::Resolved, source.counted());
+                        noted.add(metrics::Outcome::Resolved, source.counted());
+                    }
                     Told::Otherwise(answered) => {
-                        count(&mut tally, &answered);
+                        count(&mut tally, &mut noted, &answered);
                         convert::fill(message, answered.resolution);
                     }
                     Told::Nothing => unknown.push((index, who.into_identifier())),
@@ -145,6 +159,7 @@ impl Identity {
             }
             message.identifier = Some(identifier);
         }
+        drop(recalling);
         let response = ResolveUserIdsResponse { resolutions };
         if unknown.is_empty() {
             return Ok(Recalled::All(response));
@@ -156,6 +171,7 @@ impl Identity {
             terms,
             response,
             unknown,
+            noted,
         })))
     }
 
@@ -164,23 +180,28 @@ impl Identity {
         &self,
         batch: Batch,
     ) -> Result<ResolveUserIdsResponse, Box<status::Rejection>> {
-        let mut response = batch.response;
+        let (mut response, mut noted) = (batch.response, batch.noted);
         let session = batch
             .tenants
             .begin(&batch.tenant, &batch.terms)
             .map_err(|e| self.about(&batch.tenant, status::Rejection::about_tenant(e)))?;
-        let found_out = session.find_out(batch.unknown).await;
+        let found_out = session.find_out(batch.unknown);
+        let found_out = if noted.is_on() {
+            noted.scope().wrap(found_out).await
+        } else {
+            found_out.await
+        };
         let mut tally = session.tally();
         for (_, answered) in &found_out {
-            count(&mut tally, answered);
+            count(&mut tally, &mut noted, answered);
         }
         drop(tally);
         if found_out.len() == response.resolutions.len()
             && let Some(failure) =
                 convert::common_failure(found_out.iter().map(|(_, answered)| &answered.resolution))
         {
-            let tenant = batch.tenants.name_of(&batch.tenant);
-            tracing::info!(reason = ?failure.reason, tenant, "a request failed: {failure}");
+            noted.fail(failure.reason);
+            self.tell(batch.tenants.name_of(&batch.tenant), failure);
             return Err(self.about(&batch.tenant, failure.clone().into()));
         }
         for (index, answered) in found_out {
@@ -189,6 +210,21 @@ impl Identity {
             }
         }
         Ok(response)
+    }
+
+    /// The one place where a failed request is logged: many fail alike, so not each of them.
+    fn tell(&self, tenant: &str, failure: &Failure) {
+        let what = (tenant.to_owned(), failure.reason);
+        if let Some(untold) = self.failed.tell(what, Instant::now()) {
+            tracing::info!(
+                reason = convert::reason_name(failure.reason),
+                tenant,
+                feishu.code = failure.feishu_code,
+                feishu.log_id = failure.feishu_log_id,
+                untold,
+                "a request failed: {failure}"
+            );
+        }
     }
 
     fn about(&self, tenant: &str, rejection: status::Rejection) -> Box<status::Rejection> {
@@ -213,6 +249,7 @@ struct Batch {
     response: ResolveUserIdsResponse,
     /// Whom nobody knows yet, each with their place in the response.
     unknown: Vec<(usize, Identifier)>,
+    noted: Noted,
 }
 
 #[tonic::async_trait]
@@ -258,9 +295,10 @@ fn longest_request(max_identifiers: usize) -> usize {
     (max_identifiers * REQUEST_BYTES_AN_IDENTIFIER).max(MIN_REQUEST_BYTES)
 }
 
-fn count(tally: &mut Tally<'_>, answered: &Answered) {
+fn count(tally: &mut Tally<'_>, noted: &mut Noted, answered: &Answered) {
     let (outcome, source) = answered.counted();
     tally.add(outcome, source);
+    noted.add(outcome, source);
 }
 
 /// The caller's deadline, if one was given.

@@ -13,6 +13,7 @@ mod recall;
 mod resolution;
 mod tenant;
 mod tier;
+mod traced;
 mod upkeep;
 mod waits;
 

@@ -1,4 +1,8 @@
-//! Logs: one subscriber on standard error. Knows no setting of the service; `cli` calls it first.
+//! What is told while the program runs: log lines on standard error, and spans to a collector. Knows no
+//! setting of the service; `cli` calls it first.
+
+mod lines;
+pub mod otlp;
 
 use std::io;
 
@@ -8,6 +12,8 @@ use tracing_subscriber::{
     Layer as _, Registry, filter::Targets, fmt, layer::SubscriberExt as _, reload,
     util::SubscriberInitExt as _,
 };
+
+pub use lines::LogFormat;
 
 /// How much is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -22,15 +28,6 @@ pub enum LogLevel {
     Debug,
     /// Everything.
     Trace,
-}
-
-/// The form of a log line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// For machines: one JSON object a line.
-    Json,
 }
 
 /// Libraries that tell of every frame and connection: heard only when something is odd.
@@ -56,13 +53,9 @@ pub fn init(level: LogLevel, format: LogFormat) -> Volume {
     // A closed standard error is no reason to complain about, least of all there.
     let layer = fmt::layer()
         .with_writer(io::stderr)
-        .log_internal_errors(false);
-    let layer = match format {
-        LogFormat::Text => layer
-            .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
-            .boxed(),
-        LogFormat::Json => layer.json().flatten_event(true).boxed(),
-    };
+        .log_internal_errors(false)
+        .with_ansi(format == LogFormat::Text && io::IsTerminal::is_terminal(&io::stderr()))
+        .event_format(format);
     let _ = tracing_subscriber::registry()
         .with(layer.with_filter(filter))
         .try_init();

@@ -68,6 +68,31 @@ pub struct Common {
     /// The server; loopback only.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:50051")]
     pub server: Server,
+    /// Certificates (PEM) to trust over https.
+    #[arg(long, value_name = "FILE", help_heading = "Access")]
+    pub ca_file: Option<PathBuf>,
+    /// The name that the server's certificate must have.
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "localhost",
+        help_heading = "Access"
+    )]
+    pub server_name: String,
+    /// A certificate (PEM) to show to the server.
+    #[arg(long, value_name = "FILE", requires = "key", help_heading = "Access")]
+    pub certificate: Option<PathBuf>,
+    /// Its private key (PEM).
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "certificate",
+        help_heading = "Access"
+    )]
+    pub key: Option<PathBuf>,
+    /// A file that holds an API key and nothing else.
+    #[arg(long, value_name = "FILE", help_heading = "Access")]
+    pub api_key_file: Option<PathBuf>,
     /// Connections to it.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub connections: u16,

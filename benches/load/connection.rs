@@ -1,14 +1,17 @@
 //! One HTTP/2 connection that is made anew when it ends, and one call over it.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use h2::{RecvStream, SendStream, client::SendRequest};
 use http::{HeaderMap, Method, Request, Uri, Version, header::HeaderValue};
-use tokio::{net::TcpStream, sync::watch, task::JoinHandle};
+use tokio::{sync::watch, task::JoinHandle};
 use tonic::{Code, Status};
 
-use crate::message;
+use crate::{
+    access::{Access, Stream},
+    message,
+};
 
 /// For the first connection: the server is on this machine.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -39,16 +42,16 @@ pub struct Handle {
 impl Connection {
     /// Connects; says why if it cannot.
     pub async fn open(
-        address: SocketAddr,
+        access: &Access,
         path: &str,
         timeout: Option<Duration>,
     ) -> Result<Self, String> {
-        let first = tokio::time::timeout(CONNECT_TIMEOUT, connect(address));
+        let first = tokio::time::timeout(CONNECT_TIMEOUT, connect(access));
         let (sender, driver) = first.await.map_err(|_| "no answer in time".to_owned())??;
         let (publish, live) = watch::channel((0, Some(sender)));
         let (dead, found_dead) = watch::channel(0);
-        let keeper = tokio::spawn(keep(address, driver, publish, found_dead));
-        let template = template(address, path, timeout)?;
+        let keeper = tokio::spawn(keep(access.clone(), driver, publish, found_dead));
+        let template = template(access, path, timeout)?;
         Ok(Self {
             live,
             dead,
@@ -157,15 +160,10 @@ pub async fn ending(head: &HeaderMap, body: &mut RecvStream) -> Result<Status, h
     Ok(status.unwrap_or_else(|| Status::unknown("the answer has no status")))
 }
 
-type Driver = h2::client::Connection<TcpStream>;
+type Driver = h2::client::Connection<Box<dyn Stream>>;
 
-async fn connect(address: SocketAddr) -> Result<(SendRequest<Bytes>, Driver), String> {
-    let stream = TcpStream::connect(address)
-        .await
-        .map_err(|error| error.to_string())?;
-    stream
-        .set_nodelay(true)
-        .map_err(|error| error.to_string())?;
+async fn connect(access: &Access) -> Result<(SendRequest<Bytes>, Driver), String> {
+    let stream = access.connect().await?;
     h2::client::Builder::new()
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -177,7 +175,7 @@ async fn connect(address: SocketAddr) -> Result<(SendRequest<Bytes>, Driver), St
 
 /// Drives the connection, and makes the next when it ends or is said to be dead.
 async fn keep(
-    address: SocketAddr,
+    access: Access,
     mut driver: Driver,
     publish: watch::Sender<Live>,
     mut found_dead: watch::Receiver<u64>,
@@ -192,7 +190,7 @@ async fn keep(
         publish.send_replace((generation, None));
         let mut wait = FIRST_WAIT;
         driver = loop {
-            match tokio::time::timeout(CONNECT_TIMEOUT, connect(address)).await {
+            match tokio::time::timeout(CONNECT_TIMEOUT, connect(&access)).await {
                 Ok(Ok((sender, driver))) => {
                     publish.send_replace((generation + 1, Some(sender)));
                     break driver;
@@ -205,12 +203,9 @@ async fn keep(
 }
 
 /// The head of every request of this run.
-fn template(
-    address: SocketAddr,
-    path: &str,
-    timeout: Option<Duration>,
-) -> Result<Request<()>, String> {
-    let uri: Uri = format!("http://{address}{path}")
+fn template(access: &Access, path: &str, timeout: Option<Duration>) -> Result<Request<()>, String> {
+    let (scheme, address) = (access.scheme(), access.address);
+    let uri: Uri = format!("{scheme}://{address}{path}")
         .parse()
         .map_err(|_| "no such address".to_owned())?;
     let mut request = Request::new(());
@@ -221,6 +216,9 @@ fn template(
     headers.insert("te", HeaderValue::from_static("trailers"));
     headers.insert("content-type", HeaderValue::from_static("application/grpc"));
     headers.insert("user-agent", HeaderValue::from_static("feishu-id-load"));
+    if let Some(authorization) = &access.authorization {
+        headers.insert("authorization", authorization.clone());
+    }
     if let Some(timeout) = timeout {
         // At most eight digits.
         let value = HeaderValue::from_str(&format!("{}m", timeout.as_millis().max(1)));
@@ -232,13 +230,13 @@ fn template(
 /// Connections to the server, all for one method.
 pub async fn open_all(
     count: u16,
-    address: SocketAddr,
+    access: &Access,
     path: &str,
     timeout: Option<Duration>,
 ) -> Result<Vec<Arc<Connection>>, String> {
     let mut connections = Vec::new();
     for _ in 0..count {
-        connections.push(Arc::new(Connection::open(address, path, timeout).await?));
+        connections.push(Arc::new(Connection::open(access, path, timeout).await?));
     }
     Ok(connections)
 }

@@ -3,6 +3,7 @@
 //! without copying them, because it usually shares the processor with the server it measures.
 //! Loopback only, and always bounded.
 
+mod access;
 mod answer;
 mod args;
 mod connection;

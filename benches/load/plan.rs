@@ -2,7 +2,6 @@
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
-    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -17,6 +16,7 @@ use tokio::time::Instant;
 
 use crate::{
     Failure,
+    access::Access,
     answer::{self, Summary},
     args::{Common, Mode},
     message::Messages,
@@ -34,7 +34,7 @@ const MOST_SECONDS: f64 = 3600.0;
 
 /// What all tasks of a run share.
 pub struct Run {
-    pub server: SocketAddr,
+    pub access: Access,
     pub messages: Messages,
     pub tally: Tally,
     pub verifier: Option<Verifier>,
@@ -53,7 +53,7 @@ impl Run {
         let usual = common.calls.map_or(USUAL_SECONDS, |_| MOST_SECONDS);
         let all_exist = People::all_exist(common);
         Ok(Self {
-            server: common.server.0,
+            access: Access::new(common)?,
             messages: Messages::new(common, People::new(common)?),
             tally: Tally::new(Duration::from_secs(common.series_step.into()))
                 .map_err(Failure::Usage)?,
@@ -128,7 +128,7 @@ pub async fn carry_out(mode: &Mode, run: &Arc<Run>) -> Result<(), Failure> {
     if io::stderr().is_terminal() {
         let _ = write!(io::stderr(), "\r\x1b[K");
     }
-    let server = mode.common().server.0;
+    let server = mode.common().server.address;
     result.map_err(|cause| {
         Failure::Unreachable(format!(
             "cannot reach {server}: {cause}; is `feishu-id serve` running there?"

@@ -50,7 +50,7 @@ impl Report {
         Self {
             what: format!(
                 "{calls} of {} for {}, {how}, over {} {over}",
-                run.identifiers, common.server.0, common.connections
+                run.identifiers, common.server.address, common.connections
             ),
             calls: run.taken(),
             identifiers: run.identifiers,

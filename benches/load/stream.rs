@@ -39,7 +39,7 @@ enum Source {
 }
 
 pub async fn carry_out(run: &Arc<Run>, common: &Common, in_flight: u32) -> Result<(), String> {
-    let connections = connection::open_all(common.connections, run.server, PATH, None).await?;
+    let connections = connection::open_all(common.connections, &run.access, PATH, None).await?;
     let began = run.tally.began();
     let source = match Run::schedule(common) {
         None => Source::Closed,

@@ -18,7 +18,7 @@ const PATH: &str = "/feishu.identity.v1.IdentityService/ResolveUserIds";
 
 pub async fn carry_out(run: &Arc<Run>, common: &Common, in_flight: u32) -> Result<(), String> {
     let deadline = Some(run.deadline);
-    let connections = connection::open_all(common.connections, run.server, PATH, deadline).await?;
+    let connections = connection::open_all(common.connections, &run.access, PATH, deadline).await?;
     run.tally.began();
     match Run::schedule(common) {
         Some(schedule) => paced(run, schedule, connections, common.outstanding).await,

@@ -79,23 +79,25 @@ impl FromStr for Who {
 
 /// An address on this machine: this program must not be turned on anybody else's.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Server(pub SocketAddr);
+pub struct Server {
+    pub address: SocketAddr,
+    pub is_secure: bool,
+}
 
 impl FromStr for Server {
     type Err = String;
 
     fn from_str(url: &str) -> Result<Self, String> {
-        if url.starts_with("https://") {
-            return Err("https is not supported".to_owned());
-        }
-        let authority = url.strip_prefix("http://").unwrap_or(url);
+        let secure = url.strip_prefix("https://");
+        let is_secure = secure.is_some();
+        let authority = secure.unwrap_or_else(|| url.strip_prefix("http://").unwrap_or(url));
         let authority = authority.trim_end_matches('/');
         let address = match authority.strip_prefix("localhost:").map(str::parse) {
             Some(Ok(port)) => Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)),
             _ => authority.parse().ok(),
         };
         match address {
-            Some(address) if address.ip().is_loopback() => Ok(Self(address)),
+            Some(address) if address.ip().is_loopback() => Ok(Self { address, is_secure }),
             _ => Err("only loopback addresses, as http://127.0.0.1:50051".to_owned()),
         }
     }
@@ -129,13 +131,14 @@ mod tests {
             "127.9.9.9:1/",
             "localhost:1",
             "http://[::1]:1",
+            "https://localhost:1",
         ] {
             assert!(here.parse::<Server>().is_ok(), "{here}");
         }
         for there in [
             "http://10.0.0.1:1",
             "example.com:1",
-            "https://127.0.0.1:1",
+            "https://10.0.0.1:1",
             "localhost.x:1",
             "",
         ] {

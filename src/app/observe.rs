@@ -6,14 +6,18 @@ use tokio::{net::TcpListener, sync::oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
+    backoff::random,
     batch::Gauge,
     cache::Cache,
-    config::HttpConfig,
+    clock,
+    config::{HttpConfig, TelemetryConfig},
     grpc::health::HealthService,
     http::{self, Pages},
     metrics::{self, MonthOfCalls, Registry, about},
     quota::Meter,
     store::{Store, StoreStats},
+    telemetry::otlp::{self, Exporting, TraceSettings},
+    trace::Tracing,
 };
 
 use super::AppError;
@@ -67,6 +71,55 @@ impl Serving {
             drop(served.await);
         }
     }
+}
+
+/// The traces of requests, on their way to a collector if there is one.
+#[derive(Default)]
+pub(super) struct Traces {
+    pub(super) tracing: Tracing,
+    exporting: Option<Exporting>,
+}
+
+impl Traces {
+    pub(super) fn start(config: &TelemetryConfig, registry: &Registry) -> Result<Self, AppError> {
+        let Some(endpoint) = &config.otlp_endpoint else {
+            return Ok(Self::default());
+        };
+        let settings = TraceSettings {
+            endpoint: endpoint.clone(),
+            service_name: config.service_name.clone(),
+            ratio: config.trace_sample_ratio,
+            random,
+        };
+        let (tracing, exporting) = otlp::start(&settings).map_err(AppError::Traces)?;
+        for (result, read) in [
+            ("sent", otlp::Counts::sent as fn(&otlp::Counts) -> u64),
+            ("failed", otlp::Counts::failed),
+            ("dropped", otlp::Counts::dropped),
+        ] {
+            let counts = exporting.counts();
+            let labels = [("result", result)];
+            registry.counter(&about::TRACE_SPANS, &labels, move || read(&counts));
+        }
+        Ok(Self {
+            tracing,
+            exporting: Some(exporting),
+        })
+    }
+
+    /// Sends what is still on its way, within a bound.
+    pub(super) async fn close(self) {
+        // Nobody begins another one.
+        drop(self.tracing);
+        if let Some(exporting) = self.exporting {
+            exporting.close().await;
+        }
+    }
+}
+
+/// Shows the process itself.
+pub(super) fn process(registry: &Registry) {
+    metrics::watch_process(registry, clock::wall_now());
 }
 
 /// Shows the cache.

@@ -76,6 +76,7 @@ impl Running {
             Arc::new(persist::quota(&limits, tier.as_deref(), &meter).await)
         };
         let settings = BatchSettings {
+            tenant: name.clone(),
             max_in_flight: config.upstream.max_in_flight,
             max_queue: config.quota.max_queue,
             random,
@@ -206,5 +207,6 @@ fn feishu_settings(config: &Config, tenant: &TenantConfig) -> FeishuSettings {
         connect_timeout: config.upstream.connect_timeout,
         timeout: config.upstream.timeout,
         max_response_bytes: config.upstream.max_response_bytes,
+        traceparent: config.telemetry.traceparent_to_feishu,
     }
 }

@@ -11,7 +11,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::caller::CallerId;
+use crate::{caller::CallerId, trace::Parent};
 
 /// A call that left longer ago than any may take (`upstream.timeout` is a minute at most) left before
 /// this process stood still, as when its machine sleeps: too old for whoever asks now.
@@ -63,6 +63,8 @@ pub struct Interest {
     state: Mutex<State>,
     /// Told when a waiter came who wants more, or the last one left.
     changed: Notify,
+    /// The flight's span, if whoever started it is sampled.
+    flight: Option<Parent>,
 }
 
 #[derive(Debug)]
@@ -73,6 +75,8 @@ struct State {
     departed: Option<Instant>,
     /// Given up: nobody may come to wait any more.
     over: bool,
+    /// The call's span, if both have one.
+    call: Option<Parent>,
 }
 
 /// One who waits. Dropping it is leaving.
@@ -82,15 +86,22 @@ pub struct Stake(Arc<Interest>);
 impl Interest {
     /// An interest with its first waiter.
     pub fn new(wish: Wish) -> (Arc<Self>, Stake) {
+        Self::of_flight(wish, None)
+    }
+
+    /// The same, of a flight that may have a span.
+    pub fn of_flight(wish: Wish, flight: Option<Parent>) -> (Arc<Self>, Stake) {
         let state = State {
             waiters: 1,
             wish,
             departed: None,
             over: false,
+            call: None,
         };
         let interest = Arc::new(Self {
             state: Mutex::new(state),
             changed: Notify::new(),
+            flight,
         });
         (interest.clone(), Stake(interest))
     }
@@ -128,6 +139,23 @@ impl Interest {
     /// When the call left that gives the answer; none before, and while it waits for another one.
     pub fn departed(&self) -> Option<Instant> {
         self.lock().departed
+    }
+
+    /// The flight's span, for those who have to do with it.
+    pub fn flight(&self) -> Option<&Parent> {
+        self.flight.as_ref()
+    }
+
+    /// The span of the call that it travels in, if it is not a part of the flight's own.
+    pub fn call(&self) -> Option<Parent> {
+        self.lock().call.clone()
+    }
+
+    /// It travels in a call that is a part of somebody else's flight.
+    pub(super) fn set_call(&self, call: &Parent) {
+        if self.flight.is_some() {
+            self.lock().call = Some(call.clone());
+        }
     }
 
     /// Whether nobody can use an answer any more.

@@ -58,6 +58,19 @@ pub(super) enum Departure {
     Part(Part),
 }
 
+impl Departure {
+    pub(super) fn cargo(&self) -> &Cargo {
+        match self {
+            Self::Packed(cargo) => cargo,
+            Self::Part(part) => &part.cargo,
+        }
+    }
+
+    pub(super) fn batch(&self) -> &LookupBatch {
+        &self.cargo().batch
+    }
+}
+
 impl Key {
     pub(super) fn new(
         scope: LookupScope,

@@ -62,7 +62,7 @@ impl Shared {
         }
         let refused = self.lock().failed(now, error);
         if let Some((keys, parts, why)) = refused {
-            refuse(keys, parts, &why);
+            self.refuse(keys, parts, &why);
         }
     }
 
@@ -211,19 +211,20 @@ impl Shared {
             waiting.push(key, not_before, now);
         }
     }
-}
 
-/// The breaker has opened: nobody waits for what will not be asked.
-fn refuse(keys: Vec<Key>, parts: Vec<Part>, why: &LookupError) {
-    tracing::warn!(
-        waiting = keys.len(),
-        "too many failed calls in a row, no more until a probe succeeds: {why}"
-    );
-    for key in keys {
-        key.answer(Err(why.clone()));
-    }
-    for part in parts {
-        let _gone = part.reply.send((part.cargo, Err(why.clone())));
+    /// The breaker has opened: nobody waits for what will not be asked.
+    fn refuse(&self, keys: Vec<Key>, parts: Vec<Part>, why: &LookupError) {
+        tracing::warn!(
+            tenant = self.tenant,
+            waiting = keys.len(),
+            "too many failed calls in a row, no more until a probe succeeds: {why}"
+        );
+        for key in keys {
+            key.answer(Err(why.clone()));
+        }
+        for part in parts {
+            let _gone = part.reply.send((part.cargo, Err(why.clone())));
+        }
     }
 }
 

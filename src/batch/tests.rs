@@ -119,6 +119,7 @@ fn batcher(echo: Echo) -> (Arc<Echo>, Batcher) {
 fn batcher_within(echo: Echo, limits: &[Limit]) -> (Arc<Echo>, Batcher) {
     let echo = Arc::new(echo);
     let settings = BatchSettings {
+        tenant: "acme".to_owned(),
         max_in_flight: 16,
         max_queue: 2000,
         random: || 0.5,

@@ -15,7 +15,7 @@ use crate::{
     quota::{Covers, Demand, Ended, Permit},
 };
 
-use super::{CallResult, LookupError, Shared, key::Departure};
+use super::{CallResult, LookupError, Shared, key::Departure, traced::CallSpan};
 
 /// After a crash of its own, so that a fault that comes at once again does not spin.
 const AFTER_A_CRASH: Duration = Duration::from_millis(100);
@@ -56,7 +56,8 @@ async fn departures(
         match departure {
             Some(departure) => {
                 shared.waited.record(waited);
-                calls.spawn(call(shared.clone(), departure, slot, permit));
+                let span = CallSpan::begin(&shared.tenant, &departure, waited);
+                calls.spawn(call(shared.clone(), departure, slot, permit, span));
             }
             None => permit.ended(Ended::Unused),
         }
@@ -81,18 +82,17 @@ async fn call(
     departure: Departure,
     slot: OwnedSemaphorePermit,
     permit: Permit,
+    span: CallSpan,
 ) {
-    let batch = match &departure {
-        Departure::Packed(cargo) => &cargo.batch,
-        Departure::Part(part) => &part.cargo.batch,
-    };
+    let batch = departure.batch();
     let under_way = shared.notes.departs();
-    let looked = AssertUnwindSafe(shared.directory.lookup(batch));
+    let looked = AssertUnwindSafe(span.wrap(shared.directory.lookup(batch)));
     let result = match looked.catch_unwind().await {
         Ok(result) => result,
         Err(_panic) => Err(crashed()),
     };
     drop(under_way);
+    span.end(result.as_ref().err());
     let retry_after = match &result {
         Err(error) => match error.kind {
             Kind::Throttled { retry_after } => Some(retry_after),
@@ -108,7 +108,7 @@ async fn call(
     let result: CallResult = result.map_err(|error| {
         // One that many calls hear of is logged where it happens.
         if error.shared.is_none() {
-            log(&error, batch.len());
+            shared.tell(&error, batch.len());
         }
         LookupError::Directory(Arc::new(error))
     });
@@ -122,17 +122,6 @@ async fn call(
             let _gone = part.reply.send((part.cargo, result));
         }
     }
-}
-
-/// The one place where a failed call is logged.
-fn log(error: &DirectoryError, keys: usize) {
-    tracing::warn!(
-        kind = ?error.kind,
-        keys,
-        feishu.code = error.code,
-        feishu.log_id = error.log_id,
-        "a lookup call failed: {error}"
-    );
 }
 
 fn crashed() -> DirectoryError {

@@ -1,7 +1,7 @@
 //! What a reload can change, and what takes effect at the next start alone.
 
 /// What a reload changes: keys, and whole sections, which end with a dot.
-const CHANGEABLE: [&str; 14] = [
+const CHANGEABLE: [&str; 15] = [
     "cache.negative_ttl",
     "cache.serve_stale",
     "cache.ttl",
@@ -11,6 +11,7 @@ const CHANGEABLE: [&str; 14] = [
     "quota.per_month",
     "quota.per_second",
     "quota.time_zone",
+    "telemetry.traceparent_to_feishu",
     "tenants.",
     "tls.",
     "upstream.connect_timeout",

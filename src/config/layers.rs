@@ -4,7 +4,6 @@
 use std::{collections::BTreeMap, ffi::OsString, path::Path, sync::Arc};
 
 use toml::de::{DeTable, DeValue};
-use zeroize::Zeroizing;
 
 use super::{ConfigError, Origin, Sources, value::Raw, watched::Watched};
 
@@ -12,7 +11,7 @@ use super::{ConfigError, Origin, Sources, value::Raw, watched::Watched};
 const PREFIX: &str = "FEISHU_ID_";
 
 /// Variables with the prefix that are flags of the command line, not settings.
-const COMMAND_LINE: [&str; 4] = ["CONFIG", "LOG_LEVEL", "LOG_FORMAT", "ALLOW_CORE_DUMPS"];
+const COMMAND_LINE: [&str; 3] = ["CONFIG", "LOG_LEVEL", "LOG_FORMAT"];
 
 /// Variables with the prefix that are flags of the command line and settings, too, so that they win over
 /// the file: the command line's spelling, and the key. A variable of the key's own name is weaker.
@@ -27,6 +26,17 @@ const PLAIN_VARIABLES: [(&str, &str); 4] = [
     ("FEISHU_APP_SECRET", "app_secret"),
     ("FEISHU_APP_SECRET_FILE", "app_secret_file"),
     ("FEISHU_BASE_URL", "base_url"),
+];
+
+/// Variables by which collectors are made known to every program alike (OpenTelemetry's, exporter
+/// specification), and the keys they set; the narrower name first.
+const STANDARD_VARIABLES: [(&str, &str); 3] = [
+    (
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        "telemetry.otlp_endpoint",
+    ),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "telemetry.otlp_endpoint"),
+    ("OTEL_SERVICE_NAME", "telemetry.service_name"),
 ];
 
 /// Variables of others that say where a user's files belong.
@@ -68,6 +78,7 @@ impl Layers {
             layers.add_file(path);
         }
         layers.add_plain(plain);
+        layers.add_standard(sources);
         layers
     }
 
@@ -103,6 +114,18 @@ impl Layers {
                 None => self
                     .errors
                     .push(ConfigError::of_place(origin, "is not UTF-8")),
+            }
+        }
+    }
+
+    /// They are meant for every program of the machine, so whatever is meant for this one is stronger.
+    fn add_standard(&mut self, sources: &Sources) {
+        for (variable, key) in STANDARD_VARIABLES {
+            let found = sources.env.iter().find(|(name, _)| name == variable);
+            let value = found.and_then(|(_, value)| value.to_str());
+            if let Some(value) = value.filter(|value| !value.is_empty()) {
+                let origin = Origin::Variable(variable.to_owned());
+                self.add(key.to_owned(), Raw::Text(value.to_owned()), origin);
             }
         }
     }
@@ -188,8 +211,7 @@ impl Layers {
 
     fn add_file(&mut self, path: &Path) {
         let text = match std::fs::read_to_string(path) {
-            // It may hold secrets.
-            Ok(text) => Zeroizing::new(text),
+            Ok(text) => text,
             Err(error) => {
                 self.watched.note(path, None);
                 let message = format!("cannot be read: {error}");
@@ -242,7 +264,10 @@ impl Layers {
                         Err(_) => Raw::Other("a number too large"),
                     }
                 }
-                DeValue::Float(_) => Raw::Other("a float"),
+                DeValue::Float(number) => match number.as_str().parse() {
+                    Ok(number) => Raw::Float(number),
+                    Err(_) => Raw::Other("a float"),
+                },
                 DeValue::Datetime(_) => Raw::Other("a date"),
                 DeValue::Array(_) => Raw::Other("an array"),
             };

@@ -5,7 +5,6 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use jiff::tz::TimeZone;
 use secrecy::SecretString;
-use zeroize::Zeroize as _;
 
 /// A setting as it was written. No `Debug`: it may hold a secret.
 pub(super) enum Raw {
@@ -15,19 +14,12 @@ pub(super) enum Raw {
     Integer(i64),
     /// A TOML boolean.
     Boolean(bool),
+    /// A TOML float.
+    Float(f64),
     /// Any other TOML value, by the name of its type.
     Other(&'static str),
     /// The text of a variable or a flag, which has no type yet.
     Text(String),
-}
-
-/// Any of them may be a secret, and which are is not known here.
-impl Drop for Raw {
-    fn drop(&mut self) {
-        if let Self::String(text) | Self::Text(text) = self {
-            text.zeroize();
-        }
-    }
 }
 
 impl Raw {
@@ -43,6 +35,7 @@ impl Raw {
             Self::String(_) => "a string",
             Self::Integer(_) => "a whole number",
             Self::Boolean(_) => "true or false without quotes",
+            Self::Float(_) => "a float",
             Self::Other(name) => name,
             Self::Text(_) => "a text",
         }
@@ -97,10 +90,28 @@ macro_rules! whole_number {
 }
 whole_number!(u32, u64, usize);
 
+impl Value for f64 {
+    fn parse(raw: &Raw) -> Result<Self, String> {
+        const EXPECTED: &str = "a number such as 0.01";
+        let parsed = match raw {
+            Raw::Float(value) => Some(*value),
+            Raw::Integer(value) => i32::try_from(*value).ok().map(Self::from),
+            Raw::Text(text) => text.trim().parse().ok(),
+            other => return Err(format!("expected {EXPECTED}, found {}", other.type_name())),
+        };
+        let parsed = parsed.filter(|value: &Self| value.is_finite());
+        parsed.ok_or_else(|| format!("expected {EXPECTED}"))
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
 impl Value for Duration {
     fn parse(raw: &Raw) -> Result<Self, String> {
         const ADD_UNIT: &str = "a duration needs a unit: write \"5s\", \"500ms\" or \"1m30s\"";
-        if matches!(raw, Raw::Integer(_) | Raw::Other("a float")) {
+        if matches!(raw, Raw::Integer(_) | Raw::Float(_)) {
             return Err(ADD_UNIT.to_owned());
         }
         let text = raw.text("a duration such as \"5s\"")?;

@@ -15,7 +15,6 @@ use std::{
     time::Duration,
 };
 
-use aws_lc_rs::constant_time::verify_slices_are_equal;
 use futures_util::future::BoxFuture;
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
@@ -26,6 +25,7 @@ use crate::{
     coalesce::Flights,
     directory::{DirectoryError, DirectoryErrorKind as Kind, SharedFailure},
     metrics::{CallResult, Upstream},
+    trace::{self, Parent, Scope, Span},
 };
 
 use super::error::counted_as;
@@ -109,7 +109,8 @@ impl CredentialKey {
 /// The tokens of all credentials of the process: of each for as long as somebody has its [`Tokens`].
 pub struct TokenCache {
     slots: Mutex<HashMap<CredentialKey, Weak<Slot>>>,
-    flights: Flights<CredentialKey, Result<Arc<Token>, DirectoryError>>,
+    /// What is known of each is its span, if whoever started it is sampled.
+    flights: Flights<CredentialKey, Result<Arc<Token>, DirectoryError>, Option<Parent>>,
     random: Random,
 }
 
@@ -267,14 +268,31 @@ impl Tokens {
     fn fetch(&self) -> impl Future<Output = Result<Arc<Token>, DirectoryError>> + Send + use<> {
         let (slot, source, random) = (self.slot.clone(), self.source.clone(), self.cache.random);
         let metrics = self.metrics.clone();
-        let flight = self
-            .cache
-            .flights
-            .join(self.key.clone(), move || async move {
-                load(&slot, &*source, random, &metrics).await
-            });
+        let mut span = Span::default();
+        let (started_by, mut landing) = self.cache.flights.join_or_replace(
+            self.key.clone(),
+            |flight| Some(flight.clone()),
+            || {
+                let span = trace::span("token");
+                let flight = span.parent();
+                let scope = Scope::default().inside(&span);
+                let load = async move {
+                    let loaded = load(&slot, &*source, random, &metrics).await;
+                    drop(span);
+                    loaded
+                };
+                (flight, None, scope.wrap(load))
+            },
+        );
+        // Whoever waits for somebody else's says so.
+        if let Some(flight) = started_by {
+            span = trace::span("token");
+            span.link(&flight);
+        }
         async move {
-            flight.await.unwrap_or_else(|crashed| {
+            let landed = landing.wait().await;
+            drop(span);
+            landed.unwrap_or_else(|crashed| {
                 Err(DirectoryError::new(
                     Kind::Unavailable,
                     format!("fetching the access token failed: {crashed}"),
@@ -382,10 +400,7 @@ async fn load(
         }
     };
     state.credential = Credential::Accepted;
-    let is_rejected = |old: &Arc<Token>| {
-        let (old, new) = (old.expose(), fetched.value.expose_secret());
-        verify_slices_are_equal(old.as_bytes(), new.as_bytes()).is_ok()
-    };
+    let is_rejected = |old: &Arc<Token>| old.expose() == fetched.value.expose_secret();
     if state.rejected.as_ref().is_some_and(is_rejected) {
         // Once. After the pause it gets another chance: the rejection may have been a fluke, and
         // Feishu gives no other token while this one has half an hour left.

@@ -133,6 +133,12 @@ pub(super) fn reason(reason: Reason) -> pb::ErrorReason {
     }
 }
 
+/// Its name without the prefix, as `ErrorInfo`, logs and traces have it.
+pub(super) fn reason_name(of: Reason) -> &'static str {
+    let name = reason(of).as_str_name();
+    name.strip_prefix("ERROR_REASON_").unwrap_or(name)
+}
+
 fn user_id_type(number: i32) -> Option<UserIdType> {
     match pb::UserIdType::try_from(number).ok()? {
         pb::UserIdType::Unspecified => None,

@@ -111,8 +111,7 @@ impl From<Rejection> for Status {
             tenant,
             violations,
         } = rejection;
-        let reason = convert::reason(failure.reason).as_str_name();
-        let reason = reason.strip_prefix("ERROR_REASON_").unwrap_or(reason);
+        let reason = convert::reason_name(failure.reason);
         let code = code(failure.reason);
         let mut details = ErrorDetails::new();
         details.set_error_info(reason, DOMAIN, info(&failure, &tenant));

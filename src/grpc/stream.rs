@@ -16,7 +16,6 @@ use futures_util::{
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{Status, Streaming};
 use tonic_types::{ErrorDetails, StatusExt as _};
-use tracing::{Instrument as _, Span};
 
 use crate::{
     batch::WhenFull,
@@ -27,6 +26,7 @@ use crate::{
         resolve_user_ids_stream_response::Result as Answer,
     },
     resolver::{Failure, Reason},
+    trace::Scope,
 };
 
 use super::{
@@ -50,7 +50,7 @@ pub(super) fn answers(
         identity,
         caller,
         deadline,
-        span: Span::current(),
+        scope: Scope::current(),
         incoming: Incoming::Open(Box::new(batches)),
         in_flight: FuturesUnordered::new(),
     };
@@ -67,8 +67,8 @@ struct Batches {
     deadline: Option<Deadline>,
     most: usize,
     incoming: Incoming,
-    /// The stream's, with the caller's request ID: its batches log inside it too.
-    span: Span,
+    /// The stream's: its batches are parts of it.
+    scope: Scope,
     /// Each in a task of its own, so that calls go on while the caller is slow to take answers;
     /// dropped with the stream.
     in_flight: FuturesUnordered<BoxFuture<'static, ResolveUserIdsStreamResponse>>,
@@ -124,10 +124,8 @@ impl Batches {
         let batch_id = batch.batch_id;
         let recalled = arrival(&batch, self.caller, self.deadline).and_then(|arrival| {
             let request = batch.request.unwrap_or_default();
-            let recall = || {
-                self.span
-                    .in_scope(|| self.identity.recall(request, arrival))
-            };
+            let _entered = self.scope.enter();
+            let recall = || self.identity.recall(request, arrival);
             // A crash in one batch is that batch's failure.
             catch_unwind(AssertUnwindSafe(recall)).unwrap_or_else(|_panic| Err(crashed()))
         });
@@ -138,7 +136,7 @@ impl Batches {
         };
         let identity = self.identity.clone();
         let work = async move { identity.find_out(*batch).await };
-        let task = AbortOnDropHandle::new(tokio::spawn(work.instrument(self.span.clone())));
+        let task = AbortOnDropHandle::new(tokio::spawn(self.scope.clone().wrap(work)));
         let answer =
             task.map(move |done| answer(batch_id, done.unwrap_or_else(|_| Err(crashed()))));
         self.in_flight.push(answer.boxed());

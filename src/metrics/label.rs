@@ -16,6 +16,21 @@ macro_rules! label {
             $($(#[$doc])* $value,)*
         }
 
+        impl $name {
+            /// How many values there are.
+            pub const ALL_COUNT: usize = [$(Self::$value),*].len();
+
+            /// All of them, in order.
+            pub fn all() -> &'static [Self] {
+                <Self as crate::metrics::label::Label>::ALL
+            }
+
+            /// As metrics and traces name it.
+            pub fn name(self) -> &'static str {
+                crate::metrics::label::Label::text(self)
+            }
+        }
+
         impl crate::metrics::label::Label for $name {
             const ALL: &'static [Self] = &[$(Self::$value),*];
 

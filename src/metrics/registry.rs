@@ -55,6 +55,8 @@ pub(super) struct Sink<'a> {
 #[derive(Clone, Copy)]
 pub(super) enum Value<'a> {
     Counter(u64),
+    /// One that does not count whole things.
+    Sum(f64),
     Gauge(f64),
     Histogram(&'a Histogram),
 }
@@ -122,8 +124,16 @@ impl Registry {
 
     /// Every metric in Prometheus' text format (that of `OpenMetrics`).
     pub fn text(&self) -> String {
-        let mut registry = prometheus_client::registry::Registry::with_prefix(about::PREFIX);
-        registry.register_collector(Box::new(self.clone()));
+        let mut registry = prometheus_client::registry::Registry::default();
+        let part = |is_of_any_process| {
+            Box::new(Part {
+                of: self.clone(),
+                is_of_any_process,
+            })
+        };
+        registry.register_collector(part(true));
+        let own = registry.sub_registry_with_prefix(about::PREFIX);
+        own.register_collector(part(false));
         let mut text = String::new();
         // Writing to a string does not fail.
         let _ = text::encode(&mut text, &registry);
@@ -160,16 +170,24 @@ impl fmt::Debug for Registry {
     }
 }
 
-impl Collector for Registry {
+/// The metrics with our prefix, or those without.
+#[derive(Debug)]
+struct Part {
+    of: Registry,
+    is_of_any_process: bool,
+}
+
+impl Collector for Part {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let own = self.lock();
+        let own = self.of.lock();
         let parts: Vec<_> = own.parts.iter().map(|(_, part)| part.lock()).collect();
         let shelves = || std::iter::once(&*own).chain(parts.iter().map(|part| &**part));
         let families = || shelves().flat_map(|shelf| &shelf.families);
         // Each family once, with what everybody has of it.
         let mut abouts: Vec<&'static About> = Vec::new();
         for Family { about, .. } in families() {
-            if !abouts.iter().any(|known| std::ptr::eq(*known, *about)) {
+            let is_in_it = about.is_of_any_process() == self.is_of_any_process;
+            if is_in_it && !abouts.iter().any(|known| std::ptr::eq(*known, *about)) {
                 abouts.push(about);
             }
         }
@@ -208,6 +226,7 @@ fn encode(encoder: &mut MetricEncoder<'_>, value: Value<'_>) -> fmt::Result {
     type None = Exemplar<Vec<(String, String)>, f64>;
     match value {
         Value::Counter(count) => encoder.encode_counter(&count, Option::<&None>::None),
+        Value::Sum(sum) => encoder.encode_counter(&sum, Option::<&None>::None),
         Value::Gauge(level) => encoder.encode_gauge(&level),
         Value::Histogram(histogram) => {
             let buckets = histogram.read();

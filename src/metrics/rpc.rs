@@ -87,11 +87,9 @@ impl Rpcs {
         Rpc(known.iter().position(|k| k == path).unwrap_or(known.len()))
     }
 
-    /// What the RPC that a path means is called where people see it: a path that is none of the known
-    /// ones may be anything, somebody's address too, and is not repeated.
-    pub fn name_of(&self, path: &str) -> &str {
-        let Rpc(row) = self.find(path);
-        self.0.known.get(row).map_or(OTHER, String::as_str)
+    /// Its full name; none for what is no known RPC.
+    pub fn name(&self, rpc: Rpc) -> Option<&str> {
+        self.0.known.get(rpc.0).map(String::as_str)
     }
 
     /// A request has come. [`Self::ended`] must follow.
@@ -132,7 +130,7 @@ impl Rpcs {
                     continue;
                 };
                 if code == Code::Ok || ended.count() > 0 {
-                    show(&[("rpc", rpc), ("code", name(code))], ended);
+                    show(&[("rpc", rpc), ("code", code_name(code))], ended);
                 }
             }
         }
@@ -154,7 +152,7 @@ fn level(gauge: &AtomicI64) -> f64 {
 }
 
 /// The code as the protocol names it.
-fn name(code: Code) -> &'static str {
+pub fn code_name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
         Code::Cancelled => "CANCELLED",

@@ -24,6 +24,7 @@ use super::{
     judge::{Judged, Verdict},
     outdated::outdated,
     recall::Recalled,
+    traced::waiting,
     waits::{Lacking, Wait},
 };
 
@@ -165,6 +166,7 @@ impl Tenant {
         };
         self.start_all(judged, lacking, ask, deadline, &mut waits)
             .await;
+        let _waiting = (!waits.is_empty()).then(|| waiting(&waits));
         for wait in waits {
             let (person, kind) = (wait.person, wait.key.kind);
             let (verdict, source) = self.wait(wait, ask).await;

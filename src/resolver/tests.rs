@@ -114,6 +114,7 @@ fn bench(answers: Answers) -> Bench {
     };
     let random: Random = || 0.5;
     let settings = BatchSettings {
+        tenant: "acme".to_owned(),
         max_in_flight: 16,
         max_queue: 1000,
         random,

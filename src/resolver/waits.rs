@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::{
     batch::{Interest, Places, Stake, Wish},
     coalesce::Landing,
+    trace::Parent,
 };
 
 use super::{
@@ -15,6 +16,7 @@ use super::{
     flight::{self, FlightKey},
     judge::Verdict,
     tenant::{Ask, Tenant, is_late},
+    traced::FlightSpan,
 };
 
 /// How long a call for somebody who is known, but stale, is tried for behind those who ask. As long as
@@ -28,6 +30,8 @@ pub(super) struct Wait {
     source: Source,
     stake: Stake,
     landing: Landing<Verdict>,
+    /// The span of a flight that somebody else started.
+    pub(super) joined: Option<Parent>,
     /// The answer if none comes in time.
     pub(super) fallback: Option<Box<Verdict>>,
 }
@@ -40,18 +44,29 @@ pub(super) struct Lacking {
     pub(super) fallback: Option<Box<Verdict>>,
 }
 
+impl Wait {
+    /// Whether somebody else had started the flight.
+    pub(super) fn is_joined(&self) -> bool {
+        self.source == Source::Coalesced
+    }
+}
+
 impl Tenant {
     /// Joins the flight of this key, if there is one that is good enough.
     pub(super) fn join(&self, person: usize, key: FlightKey, ask: &Ask) -> Result<Wait, Lacking> {
         let not_before = self.not_before(ask);
-        let enter = |interest: &Arc<Interest>| interest.join(ask.wish, not_before);
+        let enter = |interest: &Arc<Interest>| {
+            let stake = interest.join(ask.wish, not_before)?;
+            Some((stake, interest.flight().cloned()))
+        };
         match self.flights.join_if(&key, enter) {
-            Some((stake, landing)) => Ok(Wait {
+            Some(((stake, joined), landing)) => Ok(Wait {
                 person,
                 key,
                 source: Source::Coalesced,
                 stake,
                 landing,
+                joined,
                 fallback: None,
             }),
             None => Err(Lacking {
@@ -72,14 +87,18 @@ impl Tenant {
     ) -> Wait {
         let mut source = Source::Coalesced;
         let not_before = self.not_before(ask);
-        let (stake, landing) = self.flights.join_or_replace(
+        let ((stake, joined), landing) = self.flights.join_or_replace(
             key.clone(),
-            |interest| interest.join(ask.wish, not_before),
+            |interest| {
+                let stake = interest.join(ask.wish, not_before)?;
+                Some((stake, interest.flight().cloned()))
+            },
             || {
                 source = Source::Upstream;
-                let (interest, stake) = Interest::new(ask.wish);
-                let load = self.load(key.clone(), interest.clone(), place);
-                (interest, stake, load)
+                let span = FlightSpan::begin(&key);
+                let (interest, stake) = Interest::of_flight(ask.wish, span.parent());
+                let load = self.load(key.clone(), interest.clone(), place, span);
+                (interest, (stake, None), load)
             },
         );
         Wait {
@@ -88,6 +107,7 @@ impl Tenant {
             source,
             stake,
             landing,
+            joined,
             fallback: None,
         }
     }
@@ -132,6 +152,7 @@ impl Tenant {
                 source: Source::Upstream,
                 stake: own,
                 landing,
+                joined: None,
                 fallback,
             }),
             _ => Err(Lacking {
@@ -153,9 +174,11 @@ impl Tenant {
     ) -> Option<(T, Landing<Verdict>)> {
         let place = self.core.batcher.admit_refresh()?;
         let start = || {
-            let (interest, stake) = Interest::new(wish);
+            let mut span = FlightSpan::begin(key);
+            span.goes_on_alone();
+            let (interest, stake) = Interest::of_flight(wish, span.parent());
             let entered = first(&interest);
-            let load = self.load(key.clone(), interest.clone(), Some(place));
+            let load = self.load(key.clone(), interest.clone(), Some(place), span);
             let (core, key) = (self.core.clone(), key.clone());
             let load = async move {
                 let verdict = load.await;
@@ -174,14 +197,18 @@ impl Tenant {
         key: FlightKey,
         interest: Arc<Interest>,
         place: Option<Places>,
+        span: FlightSpan,
     ) -> impl Future<Output = Verdict> + Send + use<> {
         let (core, tenant) = (self.core.clone(), self.me.clone());
-        async move {
+        let scope = span.scope();
+        let flight = async move {
             let verdict = flight::fly(&core, &tenant, &key, &interest).await;
             core.remember(&key, &verdict);
             drop(place);
+            span.end(&interest, &verdict);
             verdict
-        }
+        };
+        scope.wrap(flight)
     }
 
     pub(super) async fn wait(&self, mut wait: Wait, ask: &Ask) -> (Verdict, Source) {

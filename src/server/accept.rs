@@ -14,13 +14,11 @@ use super::{
     ServerSettings,
     connection::{Connections, End},
 };
+use crate::log_limit::LogLimit;
 
 /// Pause after an error that the next try would meet again, such as no free file descriptor:
 /// without it the loop would burn a core, and in a tenth of a second some connection has ended.
 const ERROR_PAUSE: Duration = Duration::from_millis(100);
-
-/// At most one log line about refusals and errors in this time.
-const LOG_PAUSE: Duration = Duration::from_secs(10);
 
 /// Accepts until a drain begins. The connections still running are in `running`; the listener is
 /// closed when this returns.
@@ -32,7 +30,7 @@ pub(super) async fn accept_until_drain(
     let settings = connections.shared.settings();
     let draining = connections.shutdown.draining();
     tokio::pin!(draining);
-    let mut complaints = Complaints::default();
+    let complaints = LogLimit::default();
     loop {
         let accepted = tokio::select! {
             biased;
@@ -45,7 +43,9 @@ pub(super) async fn accept_until_drain(
         };
         match accepted {
             Ok(_) if running.len() >= settings.max_connections => {
-                complaints.say("too many connections; closing further ones");
+                if let Some(untold) = complaints.tell(Complaint::TooMany, Instant::now()) {
+                    tracing::warn!(untold, "too many connections; closing further ones");
+                }
             }
             Ok((stream, address)) => {
                 if let Err(error) = set_options(&stream, settings) {
@@ -55,7 +55,9 @@ pub(super) async fn accept_until_drain(
             }
             Err(error) if concerns_one_connection(&error) => {}
             Err(error) => {
-                complaints.say(&format!("cannot accept connections: {error}"));
+                if let Some(untold) = complaints.tell(Complaint::Error, Instant::now()) {
+                    tracing::warn!(untold, "cannot accept connections: {error}");
+                }
                 tokio::select! {
                     () = &mut draining => return,
                     () = sleep(ERROR_PAUSE) => {}
@@ -95,17 +97,9 @@ fn concerns_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// Says something now and then.
-#[derive(Default)]
-struct Complaints {
-    said: Option<Instant>,
-}
-
-impl Complaints {
-    fn say(&mut self, what: &str) {
-        if self.said.is_none_or(|said| said.elapsed() >= LOG_PAUSE) {
-            self.said = Some(Instant::now());
-            tracing::warn!("{what}");
-        }
-    }
+/// What is complained about over and over.
+#[derive(PartialEq, Eq, Hash)]
+enum Complaint {
+    TooMany,
+    Error,
 }

@@ -1,6 +1,6 @@
 //! One request being answered: the service's own answer, or what there is in its place when the
 //! deadline passes or the handler panics. A future by hand, because it is made for every request:
-//! a timer is made only for who has to wait, a span only for who brought an id. Called by `request`.
+//! a timer is made only for who has to wait, an id only where it is read. Called by `request`.
 
 use std::{
     convert::Infallible,
@@ -9,25 +9,17 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::Response;
+use http::{Request, Response};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::{Code, Status, body::Body};
-use tracing::Span;
 
-use super::{
-    place::Place,
-    refusal,
-    request::{RequestId, X_REQUEST_ID},
-    services::Answer,
-    timeout::TimedBody,
-};
-use crate::deadline::Deadline;
+use super::{place::Place, refusal, request::X_REQUEST_ID, services::Answer, timeout::TimedBody};
+use crate::{deadline::Deadline, trace::Scope};
 
 /// The answer to one request.
 pub(super) struct Answering {
     state: State,
-    told: Option<Box<Told>>,
-    began: Instant,
+    heard: Heard,
 }
 
 enum State {
@@ -49,52 +41,64 @@ pub(super) struct Handled {
     pub(super) timer: Option<Pin<Box<Sleep>>>,
 }
 
-/// What logs say of the request, and what goes back with the answer.
-pub(super) struct Told {
-    /// The caller's own id of the request, and the span that carries it into every log line.
-    pub(super) id: Option<(RequestId, Span)>,
+/// What is known of a request from the start, for what is told of it.
+pub(super) struct Heard {
+    /// In which its handler works.
+    pub(super) scope: Scope,
     /// For the log line of the answer, if it is wanted.
-    pub(super) path: Option<String>,
+    path: Option<Box<str>>,
+    began: Instant,
+}
+
+impl Heard {
+    pub(super) fn new<B>(scope: Scope, request: &Request<B>, began: Instant) -> Self {
+        let path = tracing::enabled!(tracing::Level::DEBUG);
+        Self {
+            scope,
+            path: path.then(|| request.uri().path().into()),
+            began,
+        }
+    }
 }
 
 impl Answering {
-    pub(super) fn handled(handled: Handled, told: Option<Box<Told>>) -> Self {
+    pub(super) fn handled(handled: Handled, heard: Heard) -> Self {
         Self {
-            began: handled.place.began(),
             state: State::Handled(handled),
-            told,
+            heard,
         }
     }
 
     /// An answer without a handler. Whoever has no place is not counted in flight.
-    pub(super) fn refused(
-        status: Status,
-        place: Option<Place>,
-        began: Instant,
-        told: Option<Box<Told>>,
-    ) -> Self {
+    pub(super) fn refused(status: Status, place: Option<Place>, heard: Heard) -> Self {
         Self {
             state: State::Refused(status, place),
-            told,
-            began,
+            heard,
         }
     }
 
     /// The answer as it leaves.
     fn finish(&mut self, mut response: Response<TimedBody>) -> Response<TimedBody> {
-        if let Some(told) = self.told.take() {
-            let Told { id, path } = *told;
-            let _entered = id.as_ref().map(|(_, span)| span.enter());
-            if let Some(path) = path {
-                // A stream's status comes later, in its trailers.
-                let status = response.headers().get(Status::GRPC_STATUS);
-                let status = status.and_then(|code| code.to_str().ok());
-                let duration_ms = self.began.elapsed().as_millis();
-                tracing::debug!(path, status, duration_ms, "answered");
-            }
-            if let Some((id, _)) = &id {
-                response.headers_mut().insert(X_REQUEST_ID, id.value());
-            }
+        // A stream's status comes later, in its trailers.
+        let status = response.headers().get(Status::GRPC_STATUS);
+        let failed = status.is_some_and(|status| status != "0");
+        if let Some(path) = self.heard.path.take() {
+            let status = status.and_then(|code| code.to_str().ok());
+            let duration_ms = self.heard.began.elapsed().as_millis();
+            let _entered = self.heard.scope.enter();
+            tracing::debug!(path, status, duration_ms, "answered");
+        }
+        let Some(id) = self.heard.scope.request_id() else {
+            return response;
+        };
+        // Who has not given one hears of ours if there is a reason to ask about it.
+        if (failed || id.is_given())
+            && let Some(value) = id.value()
+        {
+            response.headers_mut().insert(X_REQUEST_ID, value);
+        }
+        if !failed && !id.is_given() {
+            response.body_mut().fails_with(id);
         }
         response
     }
@@ -105,8 +109,7 @@ impl Future for Answering {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let span = this.told.as_ref().and_then(|told| told.id.as_ref());
-        let entered = span.map(|(_, span)| span.enter());
+        let entered = this.heard.scope.enter();
         let answered = match &mut this.state {
             State::Handled(handled) => ready!(handled.poll(cx)),
             State::Refused(..) | State::Done => Err(Status::unknown("answered already")),

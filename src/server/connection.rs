@@ -101,6 +101,7 @@ impl Connections {
                 address,
                 connection: next_number(),
             },
+            count: AtomicU64::new(0),
         };
         let handlers = self.handlers.of_connection();
         let connection =

@@ -7,11 +7,15 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
+use http::HeaderMap;
 use tokio::time::Instant;
 use tonic::Code;
 
 use super::ServerSettings;
-use crate::metrics::{Rpc, Rpcs};
+use crate::{
+    metrics::{Rpc, Rpcs, code_name},
+    trace::{Span, Tracing},
+};
 
 /// How many requests are in flight, of how many.
 pub(super) struct Places {
@@ -28,6 +32,8 @@ pub(super) struct Place {
     rpc: Rpc,
     began: Instant,
     code: Code,
+    /// If the request is sampled.
+    span: Span,
 }
 
 /// There are too many requests already.
@@ -54,6 +60,7 @@ impl Places {
             rpc,
             began,
             code: Code::Cancelled,
+            span: Span::default(),
         };
         if counts && self.taken.fetch_add(1, Ordering::Relaxed) >= self.most {
             place.ends_with(Code::ResourceExhausted);
@@ -69,9 +76,15 @@ impl Place {
         self.code = code;
     }
 
-    /// When the request came.
-    pub(super) fn began(&self) -> Instant {
-        self.began
+    /// Begins its span if the request is sampled: never a probe's, of which there are many and in which
+    /// there is nothing to see.
+    pub(super) fn trace(&mut self, tracing: &Tracing, headers: &HeaderMap) -> &Span {
+        if self.counts
+            && let Some(sampled) = tracing.sample(headers)
+        {
+            self.span = sampled.begin(self.places.rpcs.name(self.rpc));
+        }
+        &self.span
     }
 }
 
@@ -80,7 +93,28 @@ impl Drop for Place {
         if self.counts {
             self.places.taken.fetch_sub(1, Ordering::Relaxed);
         }
+        if self.span.is_on() {
+            self.span
+                .set("rpc.response.status_code", code_name(self.code));
+            if is_servers_fault(self.code) {
+                self.span.fail(code_name(self.code));
+            }
+        }
         let took = self.began.elapsed();
         self.places.rpcs.ended(self.rpc, self.code, took);
     }
+}
+
+/// The codes that are a server's failure, by OpenTelemetry's conventions for gRPC; the others are the
+/// caller's own.
+fn is_servers_fault(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Unknown
+            | Code::DeadlineExceeded
+            | Code::Unimplemented
+            | Code::Internal
+            | Code::Unavailable
+            | Code::DataLoss
+    )
 }

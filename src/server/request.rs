@@ -1,7 +1,15 @@
 //! What happens to every request before the service that answers it: who calls, the request id, the
 //! deadline, and the limit on requests in flight. Called by `connection`.
 
-use std::{convert::Infallible, future::ready, net::SocketAddr, sync::Arc};
+use std::{
+    convert::Infallible,
+    future::ready,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -10,7 +18,7 @@ use tonic::body::Body;
 
 use super::{
     ServerSettings, Services,
-    answering::{Answering, Handled, Told},
+    answering::{Answering, Handled, Heard},
     place::{Full, Places},
     refusal,
     services::Answer,
@@ -19,7 +27,7 @@ use super::{
 use crate::{
     caller::{CallerId, Origin},
     deadline::Deadline,
-    metrics::Rpcs,
+    trace::{self, Scope},
 };
 
 /// The header in which callers send an id of their own.
@@ -38,7 +46,7 @@ pub struct Peer {
 }
 
 /// The caller's own id of a request (`x-request-id`); an extension of a request that brought one of
-/// at most 128 visible ASCII characters, none of them an @. It is sent back with the answer.
+/// at most 128 visible ASCII characters. It is sent back with the answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestId(HeaderValue);
 
@@ -53,6 +61,8 @@ pub(super) struct Shared {
 pub(super) struct Requests {
     pub(super) shared: Arc<Shared>,
     pub(super) peer: Peer,
+    /// How many requests have come by it.
+    pub(super) count: AtomicU64,
 }
 
 // === impl RequestId ===
@@ -64,16 +74,10 @@ impl RequestId {
         self.0.to_str().unwrap_or_default()
     }
 
-    pub(super) fn value(&self) -> HeaderValue {
-        self.0.clone()
-    }
-
     fn from_headers(headers: &HeaderMap) -> Option<Self> {
         let value = headers.get(X_REQUEST_ID)?;
         let fits = (1..=MAX_REQUEST_ID_BYTES).contains(&value.len());
-        // It stands in the log, where no e-mail address may stand.
-        let may_stand = |b: &u8| b.is_ascii_graphic() && *b != b'@';
-        (fits && value.as_bytes().iter().all(may_stand)).then(|| Self(value.clone()))
+        (fits && value.as_bytes().iter().all(u8::is_ascii_graphic)).then(|| Self(value.clone()))
     }
 }
 
@@ -92,17 +96,24 @@ impl Shared {
         &self.settings
     }
 
-    fn answer(&self, peer: Peer, mut request: Request<Incoming>) -> Answering {
+    fn answer(&self, peer: Peer, number: u64, mut request: Request<Incoming>) -> Answering {
         let began = Instant::now();
-        let told = Told::of(&request, &self.settings.metrics);
-        let place = match self.places.enter(request.uri().path(), began) {
-            Ok(place) => place,
-            Err(Full) => return Answering::refused(refusal::overloaded(), None, began, told),
+        let given = RequestId::from_headers(request.headers());
+        let id = match &given {
+            Some(RequestId(value)) => trace::RequestId::given(value.clone()),
+            None => trace::RequestId::made(self.settings.process, peer.connection, number),
         };
+        let mut heard = Heard::new(Scope::of(id), &request, began);
+        let mut place = match self.places.enter(request.uri().path(), began) {
+            Ok(place) => place,
+            Err(Full) => return Answering::refused(refusal::overloaded(), None, heard),
+        };
+        let span = place.trace(&self.settings.tracing, request.headers());
+        heard.scope.set_span(span);
         let deadline = match timeout::deadline(request.headers(), began) {
             Ok(deadline) => deadline,
             Err(timeout::Malformed) => {
-                return Answering::refused(refusal::malformed_timeout(), Some(place), began, told);
+                return Answering::refused(refusal::malformed_timeout(), Some(place), heard);
             }
         };
         let until =
@@ -115,8 +126,8 @@ impl Shared {
         if let Some(deadline) = deadline {
             extensions.insert(deadline);
         }
-        if let Some(id) = told.as_ref().and_then(|told| told.id.as_ref()) {
-            extensions.insert(id.0.clone());
+        if let Some(id) = given {
+            extensions.insert(id);
         }
         // A tunnel is no call, and hyper would hold it open for us.
         let answer = if request.method() == Method::CONNECT {
@@ -131,7 +142,7 @@ impl Shared {
             until,
             timer: None,
         };
-        Answering::handled(handled, told)
+        Answering::handled(handled, heard)
     }
 }
 
@@ -139,20 +150,6 @@ fn no_tunnel() -> Answer {
     let mut response = Response::new(Body::default());
     *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
     Box::pin(ready(Ok(response)))
-}
-
-impl Told {
-    /// None if there is nothing to tell, as of most requests.
-    fn of(request: &Request<Incoming>, rpcs: &Rpcs) -> Option<Box<Self>> {
-        let path = tracing::enabled!(tracing::Level::DEBUG);
-        let path = path.then(|| rpcs.name_of(request.uri().path()).to_owned());
-        // So that every log line of the handler carries the caller's id.
-        let id = RequestId::from_headers(request.headers()).map(|id| {
-            let span = tracing::info_span!("request", id = id.as_str());
-            (id, span)
-        });
-        (id.is_some() || path.is_some()).then(|| Box::new(Self { id, path }))
-    }
 }
 
 // === impl Requests ===
@@ -163,6 +160,7 @@ impl hyper::service::Service<Request<Incoming>> for Requests {
     type Future = Answering;
 
     fn call(&self, request: Request<Incoming>) -> Answering {
-        self.shared.answer(self.peer, request)
+        let number = self.count.fetch_add(1, Ordering::Relaxed);
+        self.shared.answer(self.peer, number + 1, request)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::metrics::Rpcs;
+use crate::{metrics::Rpcs, trace::Tracing};
 
 /// Limits and times of the server. None of them can be switched off.
 #[derive(Clone)]
@@ -63,6 +63,11 @@ pub struct ServerSettings {
     pub drain_timeout: Duration,
     /// Where requests and connections are counted.
     pub metrics: Rpcs,
+    /// Which requests are traced.
+    pub tracing: Tracing,
+    /// Tells this process' requests from those of others in logs: what the ids begin with that are
+    /// made for requests without one.
+    pub process: u32,
     /// Gives a number from 0 up to 1, for the spread of the connection age.
     pub jitter: fn() -> f64,
 }
@@ -88,6 +93,8 @@ impl Default for ServerSettings {
             answer_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(10),
             metrics: Rpcs::default(),
+            tracing: Tracing::default(),
+            process: random_number(),
             jitter: random_fraction,
         }
     }
@@ -108,6 +115,16 @@ impl ServerSettings {
 )]
 fn random_fraction() -> f64 {
     fastrand::f64()
+}
+
+/// A number that another process hardly has.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a part of 1 of the largest"
+)]
+fn random_number() -> u32 {
+    (random_fraction() * f64::from(u32::MAX)) as u32
 }
 
 #[cfg(test)]

@@ -14,8 +14,8 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::{Code, Status};
 
-use super::{place::Place, refusal};
-use crate::deadline::Deadline;
+use super::{place::Place, refusal, request::X_REQUEST_ID};
+use crate::{deadline::Deadline, trace::RequestId};
 
 /// A message and its trailers.
 const UNARY_FRAMES: u64 = 2;
@@ -77,6 +77,8 @@ pub(super) struct TimedBody {
     /// Made when the body first has to wait.
     sleep: Option<Pin<Box<Sleep>>>,
     place: Option<Place>,
+    /// Goes with trailers that tell of a failure.
+    id: Option<RequestId>,
 }
 
 impl TimedBody {
@@ -100,6 +102,22 @@ impl TimedBody {
             frames: 0,
             sleep: None,
             place: Some(place),
+            id: None,
+        }
+    }
+
+    /// If it fails after all, its trailers say this id.
+    pub(super) fn fails_with(&mut self, id: &RequestId) {
+        if self.inner.is_some() {
+            self.id = Some(id.clone());
+        }
+    }
+
+    /// Puts the id into trailers that tell of a failure.
+    fn identify(&mut self, trailers: &mut HeaderMap, code: Code) {
+        let id = self.id.take().filter(|_| code != Code::Ok);
+        if let Some(value) = id.and_then(|id| id.value()) {
+            trailers.insert(X_REQUEST_ID, value);
         }
     }
 
@@ -139,17 +157,23 @@ impl Body for TimedBody {
             return Poll::Ready(None);
         };
         if !overdue {
-            if let Poll::Ready(frame) = Pin::new(inner).poll_frame(cx) {
+            if let Poll::Ready(mut frame) = Pin::new(inner).poll_frame(cx) {
                 self.frames += 1;
                 if let Some(code) = end(frame.as_ref()) {
+                    if let Some(Ok(frame)) = &mut frame
+                        && let Some(trailers) = frame.trailers_mut()
+                    {
+                        self.identify(trailers, code);
+                    }
                     self.end(code);
                 }
                 return Poll::Ready(frame);
             }
             ready!(self.poll_deadline(cx));
         }
+        let mut trailers = refusal::trailers(&refusal::deadline_exceeded());
+        self.identify(&mut trailers, Code::DeadlineExceeded);
         self.end(Code::DeadlineExceeded);
-        let trailers = refusal::trailers(&refusal::deadline_exceeded());
         Poll::Ready(Some(Ok(Frame::trailers(trailers))))
     }
 

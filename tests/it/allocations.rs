@@ -61,6 +61,7 @@ fn service() -> Identity {
         length: Duration::from_secs(1),
     };
     let settings = BatchSettings {
+        tenant: "acme".to_owned(),
         max_in_flight: 16,
         max_queue: 1000,
         random,

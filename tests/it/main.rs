@@ -6,11 +6,8 @@
 )]
 
 mod allocations;
-mod canaries;
 mod cli;
-mod hardening;
 mod layering;
-mod masked;
 mod observe;
 mod reload;
 mod sandbox;

@@ -9,7 +9,13 @@
     reason = "tests; and counts are whole numbers"
 )]
 
+mod collector;
 pub mod exposition;
+mod feishu;
+mod logs;
 mod metrics;
+mod operators;
 mod probes;
+mod promql;
 mod server;
+mod traces;

@@ -48,6 +48,14 @@ impl Exposition {
         matching.map(|(_, value)| value).sum()
     }
 
+    /// Each series that there is, with the names of its labels.
+    pub fn labels(&self) -> impl Iterator<Item = (&str, BTreeSet<&str>)> {
+        self.samples.keys().map(|(series, labels)| {
+            let names = labels.keys().map(String::as_str).collect();
+            (series.as_str(), names)
+        })
+    }
+
     /// The values that a label has anywhere.
     pub fn values(&self, label: &str) -> BTreeSet<&str> {
         let labels = self.samples.keys().filter_map(|(_, of)| of.get(label));

@@ -23,7 +23,11 @@ async fn every_metric_is_described_and_in_base_units() {
     let server = Server::start(&[]);
     let metrics = server.metrics().await;
     for (name, family) in &metrics.families {
-        assert!(name.starts_with("feishu_id_"), "{name}");
+        let is_of_any_process = name.starts_with("process_");
+        assert!(
+            name.starts_with("feishu_id_") || is_of_any_process,
+            "{name}"
+        );
         assert!(family.help.ends_with('.'), "{name}");
         for unit in ["milli", "micro", "minute", "_ms", "kilo", "mega", "_total"] {
             assert!(!name.contains(unit), "{name}");
@@ -32,6 +36,7 @@ async fn every_metric_is_described_and_in_base_units() {
             || ["duration", "timestamp"]
                 .iter()
                 .any(|part| name.contains(part));
+        let is_time = is_time || (is_of_any_process && name.ends_with("_seconds"));
         assert_eq!(is_time, family.unit.as_deref() == Some("seconds"), "{name}");
     }
     for (name, kind) in [

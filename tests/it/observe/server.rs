@@ -1,9 +1,10 @@
 //! The built binary as a server on its simulated Feishu, and its pages.
 
 use std::{
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Read},
     net::SocketAddr,
-    process::{Child, ChildStdout, Command, Stdio},
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -19,35 +20,59 @@ use super::exposition::Exposition;
 /// A running server; ends when dropped.
 pub struct Server {
     process: Child,
-    // Kept open, or the server could not write.
-    _stdout: BufReader<ChildStdout>,
+    log: Output,
     pub grpc: SocketAddr,
     pub http: SocketAddr,
     /// What it printed at its start: credentials and people of the simulated Feishu among it.
     pub banner: String,
 }
 
-impl Server {
-    pub fn start(env: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_feishu-id"));
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("FEISHU_") {
-                command.env_remove(name);
+/// What a process has written so far. It is read all the time, or the process could not write.
+#[derive(Clone, Default)]
+pub struct Output(Arc<Mutex<String>>);
+
+impl Output {
+    fn of(stream: impl Read + Send + 'static) -> Self {
+        let output = Self::default();
+        let written = output.clone();
+        std::thread::spawn(move || {
+            let mut stream = BufReader::new(stream);
+            let mut line = String::new();
+            while stream.read_line(&mut line).is_ok_and(|read| read > 0) {
+                written.0.lock().unwrap().push_str(&line);
+                line.clear();
             }
+        });
+        output
+    }
+
+    pub fn text(&self) -> String {
+        self.0.lock().unwrap().clone()
+    }
+
+    /// The text once it is as it should be.
+    fn when(&self, as_it_should: impl Fn(&str) -> bool) -> String {
+        for _ in 0..1000 {
+            let text = self.text();
+            if as_it_should(&text) {
+                return text;
+            }
+            std::thread::sleep(Duration::from_millis(10));
         }
-        let mut process = command
-            .args(["--log-level", "error", "serve", "--sandbox"])
-            .args(["--listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"])
-            .envs(env.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut stdout = BufReader::new(process.stdout.take().unwrap());
-        let mut banner = String::new();
-        while !banner.contains("/metrics\n") {
-            assert!(stdout.read_line(&mut banner).unwrap() > 0, "{banner}");
-        }
+        panic!("{}", self.text());
+    }
+}
+
+impl Server {
+    /// On the sandbox, with these variables.
+    pub fn start(env: &[(&str, &str)]) -> Self {
+        Self::launch(&["--log-level", "error", "serve", "--sandbox"], env)
+    }
+
+    /// With these arguments, which must leave logs for people and say no addresses.
+    pub fn launch(arguments: &[&str], env: &[(&str, &str)]) -> Self {
+        let (process, stdout, log) = spawn(arguments, env);
+        let banner = stdout.when(|text| text.contains("/metrics\n"));
         // The simulated Feishu's own addresses stand above.
         let address = |before: &str| {
             let (_, after) = banner.rsplit_once(before).unwrap();
@@ -58,9 +83,34 @@ impl Server {
             grpc: address("feishu-id listens on "),
             http: address("curl http://"),
             process,
-            _stdout: stdout,
+            log,
             banner,
         }
+    }
+
+    /// With logs for machines, among which it says where it listens.
+    pub fn launch_json(level: &str, env: &[(&str, String)], more: &[(&str, &str)]) -> Self {
+        let env = env.iter().map(|(k, v)| (*k, v.as_str()));
+        let env: Vec<_> = env.chain(more.iter().copied()).collect();
+        let arguments = ["--log-level", level, "--log-format", "json", "serve"];
+        let (process, _, log) = spawn(&arguments, &env);
+        let told = log.when(|text| text.contains("\"serving\""));
+        let line = told.lines().find(|line| line.contains("\"serving\""));
+        let line: serde_json::Value = serde_json::from_str(line.unwrap()).unwrap();
+        let http = line["http"].as_str().unwrap();
+        let http = http.trim_start_matches("Some(").trim_end_matches(')');
+        Self {
+            grpc: line["grpc"].as_str().unwrap().parse().unwrap(),
+            http: http.parse().unwrap(),
+            process,
+            log,
+            banner: String::new(),
+        }
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        self.log.text()
     }
 
     /// A page's status and text.
@@ -116,6 +166,29 @@ impl Server {
         }
         panic!("it does not end");
     }
+}
+
+/// Starts the program on free ports: the process, and what it writes to its two outputs.
+fn spawn(arguments: &[&str], env: &[(&str, &str)]) -> (Child, Output, Output) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_feishu-id"));
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("FEISHU_") || text.starts_with("OTEL_") {
+            command.env_remove(name);
+        }
+    }
+    let mut process = command
+        .args(arguments)
+        .args(["--listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"])
+        .envs(env.iter().copied())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stdout = Output::of(process.stdout.take().unwrap());
+    let log = Output::of(process.stderr.take().unwrap());
+    (process, stdout, log)
 }
 
 impl Drop for Server {

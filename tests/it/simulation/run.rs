@@ -146,6 +146,7 @@ fn bench(setting: &Setting, world: &Shared) -> Bench {
             tokens: TokenCache::tokens(&tokens, key, source),
         };
         let settings = BatchSettings {
+            tenant: "acme".to_owned(),
             max_in_flight: setting.max_in_flight,
             max_queue: setting.max_queue,
             random,

@@ -102,6 +102,7 @@ pub(super) fn administration(stored: Option<Arc<dyn Stored>>) -> Administration 
     };
     let cache = Arc::new(Cache::new(100, ttls, random));
     let settings = BatchSettings {
+        tenant: "acme".to_owned(),
         max_in_flight: 1,
         max_queue: 10,
         random,
