@@ -237,3 +237,6 @@ fn ttls(config: &Config) -> Ttls {
         serve_stale: config.cache.serve_stale,
     }
 }
+
+#[cfg(test)]
+mod tests;

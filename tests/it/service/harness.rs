@@ -62,6 +62,12 @@ impl Service {
         self.inside = Some(app::in_process(self.config.clone()).await.unwrap());
     }
 
+    /// The same as another configuration has it.
+    pub async fn restart_as(&mut self, config: Config) {
+        self.config = config;
+        self.restart().await;
+    }
+
     /// What is left of the one before ends in tasks of its own.
     async fn until_the_store_is_free(&self) {
         let Some(dir) = &self.config.data.dir else {

@@ -15,7 +15,10 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 use tonic::Code;
 
-use super::harness::{Service, email, outcomes, people, reason, relaxed, request};
+use super::{
+    harness::{Service, email, outcomes, people, reason, relaxed, request},
+    restart::Scratch,
+};
 
 const PLENTY: Duration = Duration::from_secs(20);
 /// A secret that the sandbox does not have at its start.
@@ -256,16 +259,24 @@ async fn another_app_under_the_same_name_knows_nothing_of_the_one_before() {
 }
 
 #[tokio::test]
-async fn credentials_that_are_mended_are_tried_at_once() {
+async fn what_is_mended_is_tried_at_once() {
     let service = Service::start_with(|config| acme(config).app_secret = NEW_SECRET.into()).await;
-    // Until Feishu is not asked any more: by itself it would be tried again after a minute.
-    while service.default_tenant().await.breaker() != BreakerState::Open {
-        assert!(service.ask(people(0..1)).await.is_err());
-        sleep(Duration::from_millis(50)).await;
-    }
+    let refused = service.ask(people(0..1)).await.unwrap_err();
+    assert_eq!(reason(&refused), "BAD_CREDENTIALS");
+    // By itself a refused secret would be asked about again after ten seconds.
     let mut config = service.config();
     let secret = service.sandbox.tenants()[0].app_secret.clone();
     acme(&mut config).app_secret = secret.into();
+    service.reload(&config).await.unwrap();
+    service.ask(people(0..1)).await.unwrap();
+
+    acme(&mut config).proxy = Some("http://127.0.0.1:1".into());
+    service.reload(&config).await.unwrap();
+    while service.default_tenant().await.breaker() != BreakerState::Open {
+        assert!(service.ask(people(0..1)).await.is_err());
+    }
+    // And a Feishu that has not answered five times, after half a minute.
+    acme(&mut config).proxy = None;
     service.reload(&config).await.unwrap();
     service.ask(people(0..1)).await.unwrap();
 }
@@ -312,4 +323,23 @@ async fn another_quota_holds_at_once_and_knows_what_was_spent() {
     service.reload(&config).await.unwrap();
     let spent = service.ask(people(7..8)).await.unwrap_err();
     assert_eq!(reason(&spent), "MONTHLY_QUOTA_EXHAUSTED");
+}
+
+#[tokio::test]
+async fn what_a_tenant_that_was_added_has_learnt_and_spent_is_kept() {
+    let scratch = Scratch::new("reload-kept");
+    let mut service = Service::start_with(|config| scratch.keep_in(config)).await;
+    let both = service.config();
+    let mut one = both.clone();
+    one.tenants.truncate(1);
+    service.restart_as(one).await;
+    service.reload(&both).await.unwrap();
+    let who = || of("globex", relaxed(vec![email("yiming.luo@both.example")]));
+    let before = service.call(who(), PLENTY).await.unwrap();
+    service.restart_as(both).await;
+    let after = service.call(who(), PLENTY).await.unwrap();
+    assert_eq!(before, after);
+    assert_eq!(service.count("batch_get_id_calls").await, 1);
+    let status = service.status().await;
+    assert_eq!(status.tenants[1].month.as_ref().unwrap().calls, 2);
 }

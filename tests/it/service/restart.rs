@@ -13,17 +13,17 @@ use super::harness::{Service, email, outcomes, people, reason, relaxed, request}
 const PLENTY: Duration = Duration::from_secs(20);
 
 /// A directory of this test's own; gone with it.
-struct Scratch(PathBuf);
+pub struct Scratch(PathBuf);
 
 impl Scratch {
-    fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         let name = format!("feishu-id-{name}-{}", std::process::id());
         let dir = std::env::temp_dir().join(name);
         let _not_there = std::fs::remove_dir_all(&dir);
         Self(dir)
     }
 
-    fn keep_in(&self, config: &mut Config) {
+    pub fn keep_in(&self, config: &mut Config) {
         config.data.dir = Some(self.0.clone());
         config.cache.key_file = Some(self.0.join("store.key"));
         config.cache.store = StoreKind::Disk;
