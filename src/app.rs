@@ -2,6 +2,7 @@
 //! type; it decides nothing that a part could decide itself.
 
 mod compose;
+mod descriptors;
 mod observe;
 mod persist;
 mod reload;
@@ -33,9 +34,9 @@ use crate::{
         health::{self, HealthHandle, HealthService},
         reflection,
     },
-    metrics::{Registry, Rpcs},
+    metrics::{Arrivals, Registry, Rpcs},
     pb::health::health_server::HealthServer,
-    server::{self, ServerSettings, Services},
+    server::{self, ServerSettings, Services, TlsError},
     shutdown::Shutdown,
     telemetry::otlp,
 };
@@ -49,6 +50,17 @@ pub struct Listening {
     pub health: Option<SocketAddr>,
     /// Metrics and probes, unless they are switched off.
     pub http: Option<SocketAddr>,
+    /// Whether the API is encrypted, and whether it asks for certificates.
+    pub tls: Option<Asks>,
+}
+
+/// Whether clients must show a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asks {
+    /// One that the configured authorities vouch for.
+    ForCertificate,
+    /// None.
+    ForNone,
 }
 
 /// How to serve.
@@ -72,6 +84,12 @@ pub enum AppError {
         /// Why.
         source: io::Error,
     },
+    /// TLS could not be set up.
+    #[error("tls")]
+    Tls(#[from] TlsError),
+    /// TLS cannot be switched on or off while its listener is open.
+    #[error("[tls] cannot be added or taken away while the service runs: restart it")]
+    TlsSwitched,
     /// A tenant's Feishu could not be set up.
     #[error("tenant {tenant}")]
     Tenant {
@@ -139,7 +157,11 @@ pub async fn serve(config: Config, options: ServeOptions) -> Result<(), AppError
         None => None,
     };
     let http = observe::listen(&config.http).await?;
+    let tls = composer.tls.clone();
+    observe::certificate(&registry, tls.as_ref());
     let settings = ServerSettings {
+        max_connections: descriptors::make_room(config.grpc.max_connections),
+        tls,
         tracing: traces.tracing.clone().at(grpc.local_addr().ok()),
         ..settings(&config, &registry)?
     };
@@ -147,6 +169,10 @@ pub async fn serve(config: Config, options: ServeOptions) -> Result<(), AppError
         grpc: grpc.local_addr().unwrap_or(config.grpc.listen),
         health: probes.as_ref().and_then(|p| p.local_addr().ok()),
         http: http.as_ref().and_then(|h| h.local_addr().ok()),
+        tls: config.tls.as_ref().map(|tls| match tls.client_ca {
+            Some(_) => Asks::ForCertificate,
+            None => Asks::ForNone,
+        }),
     };
     let composer = Arc::new(Mutex::new(composer));
     let reloads = options
@@ -157,7 +183,7 @@ pub async fn serve(config: Config, options: ServeOptions) -> Result<(), AppError
     let probes = match probes {
         Some(listener) => {
             let services = Services::default().with(health_server(health_service));
-            server::serve(listener, services, settings, shutdown.clone())
+            server::serve(listener, services, for_probes(settings), shutdown.clone())
                 .map(drop)
                 .boxed()
         }
@@ -178,6 +204,17 @@ pub async fn serve(config: Config, options: ServeOptions) -> Result<(), AppError
     pages.end().await;
     tracing::info!(cut_connections = outcome.cut_connections, "stopped");
     Ok(())
+}
+
+/// The port that serves health alone, for probes that have no certificate.
+fn for_probes(settings: ServerSettings) -> ServerSettings {
+    /// Connections at a time: a probe has one, for a moment.
+    const MAX_CONNECTIONS: usize = 256;
+    ServerSettings {
+        max_connections: settings.max_connections.min(MAX_CONNECTIONS),
+        tls: None,
+        ..settings
+    }
 }
 
 fn ready(
@@ -258,11 +295,13 @@ fn settings(config: &Config, registry: &Registry) -> Result<ServerSettings, AppE
     let known = reflection::methods().map_err(AppError::Reflection)?;
     Ok(ServerSettings {
         max_connections: config.grpc.max_connections,
+        max_connections_per_peer: config.grpc.max_connections_per_peer,
         max_connection_age: config.grpc.max_connection_age,
         keepalive_interval: config.grpc.keepalive_interval,
         keepalive_timeout: config.grpc.keepalive_timeout,
         drain_timeout: config.drain.timeout,
         metrics: Rpcs::new(registry, known),
+        arrivals: Arrivals::new(registry),
         ..ServerSettings::default()
     })
 }

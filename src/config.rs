@@ -18,6 +18,7 @@ mod quota;
 mod reader;
 mod telemetry;
 mod tenants;
+mod tls;
 mod upstream;
 mod value;
 mod watched;
@@ -38,6 +39,7 @@ pub use log::LogConfig;
 pub use quota::QuotaConfig;
 pub use telemetry::TelemetryConfig;
 pub use tenants::TenantConfig;
+pub use tls::TlsConfig;
 pub use upstream::UpstreamConfig;
 pub use watched::Fingerprint;
 
@@ -49,6 +51,8 @@ use reader::Reader;
 pub struct Config {
     /// The gRPC listener and what a caller may ask of it.
     pub grpc: GrpcConfig,
+    /// How the gRPC listener is encrypted, if it is.
+    pub tls: Option<TlsConfig>,
     /// The listener for metrics and probes.
     pub http: HttpConfig,
     /// The tenants by name; empty if none is configured.
@@ -138,6 +142,7 @@ impl Config {
         let data = DataConfig::read(&mut reader);
         let config = Self {
             grpc: GrpcConfig::read(&mut reader),
+            tls: TlsConfig::read(&mut reader),
             http: HttpConfig::read(&mut reader),
             upstream: UpstreamConfig::read(&mut reader),
             quota: QuotaConfig::read(&mut reader),

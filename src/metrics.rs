@@ -10,6 +10,7 @@
 //!   protos; whatever else is called counts as `other`.
 
 pub mod about;
+mod arrivals;
 mod histogram;
 mod identifiers;
 mod label;
@@ -22,6 +23,7 @@ mod upstream;
 mod wait;
 
 pub use about::About;
+pub use arrivals::{Arrivals, HandshakeFailure, Refusal};
 pub use identifiers::{Identifiers, Outcome, Source, Tally};
 pub use month::{MonthOfCalls, watch_month};
 pub use process::watch_process;

@@ -1,5 +1,5 @@
-//! Our own accept loop around tonic's services: connection cap and age, preface timer, keep-alive,
-//! limits on streams and resets, deadlines, and a drain with a bound. tonic's own server has none
+//! Our own accept loop around tonic's services: TLS, connection caps and age, preface timer,
+//! keep-alive, limits on streams and resets, deadlines, and a drain with a bound. tonic's own server has none
 //! of these right (see ARCHITECTURE.md, "The rim"). Knows no service; called by `app`, and by
 //! commands that call the public API without opening a port.
 
@@ -7,13 +7,16 @@ mod accept;
 mod answering;
 mod connection;
 mod handlers;
+mod parting;
 mod place;
 mod preface;
 mod refusal;
 mod request;
+mod seats;
 mod services;
 mod settings;
 mod timeout;
+mod tls;
 
 use std::{sync::Arc, time::Duration};
 
@@ -27,6 +30,7 @@ use tokio::{
 pub use request::{Peer, RequestId};
 pub use services::Services;
 pub use settings::ServerSettings;
+pub use tls::{Tls, TlsError, TlsTerms};
 
 use self::{
     connection::{Connections, End},

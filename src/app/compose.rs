@@ -9,10 +9,11 @@ use crate::{
     admin::{Admin, stored::Stored},
     backoff::random,
     cache::{Cache, Ttls},
-    config::{Config, TenantConfig},
+    config::{Config, TenantConfig, TlsConfig},
     feishu::token::TokenCache,
     metrics::Registry,
     resolver::Resolver,
+    server::{Tls, TlsError, TlsTerms},
 };
 
 use super::{
@@ -29,6 +30,8 @@ const LINGER: Duration = Duration::from_mins(1);
 pub(super) struct Composer {
     pub(super) resolver: Arc<Resolver>,
     pub(super) admin: Arc<Admin>,
+    /// What the listener shows and asks for, if it is encrypted.
+    pub(super) tls: Option<Tls>,
     means: Means,
     registry: Registry,
     shelves: Option<Arc<Shelves>>,
@@ -74,6 +77,7 @@ impl Composer {
         let mut composer = Self {
             admin: Arc::new(Admin::new(resolver.clone(), cache.clone(), stored)),
             resolver,
+            tls: tls_terms(config.tls.as_ref())?.map(Tls::new),
             bookkeeping: Bookkeeping::start(persisted.as_ref()),
             means: Means {
                 cache,
@@ -99,6 +103,10 @@ impl Composer {
         let mut changes = Changes::default();
         let mut plans = Vec::with_capacity(config.tenants.len());
         // First whatever can fail, or takes time.
+        if self.tls.is_some() != config.tls.is_some() {
+            return Err(AppError::TlsSwitched);
+        }
+        let terms = tls_terms(config.tls.as_ref())?;
         for tenant in &config.tenants {
             let known = self.known().find(|running| running.is(tenant));
             let change = known.map(|running| running.prepare(config, tenant));
@@ -109,6 +117,9 @@ impl Composer {
             plans.push((tenant, plan));
         }
         // From here on nothing fails.
+        if let (Some(tls), Some(terms)) = (&self.tls, terms) {
+            tls.replace(terms);
+        }
         self.means.cache.set_ttls(ttls(config));
         let mut before = std::mem::take(&mut self.running);
         for (tenant, plan) in plans {
@@ -228,6 +239,12 @@ impl Composer {
         self.leaving.clear();
         self.bookkeeping.close().await;
     }
+}
+
+fn tls_terms(config: Option<&TlsConfig>) -> Result<Option<TlsTerms>, TlsError> {
+    let terms =
+        |tls: &TlsConfig| TlsTerms::new(tls.certified.clone(), tls.expires, tls.client_ca.clone());
+    config.map(terms).transpose()
 }
 
 fn ttls(config: &Config) -> Ttls {

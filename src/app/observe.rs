@@ -15,6 +15,7 @@ use crate::{
     http::{self, Pages},
     metrics::{self, MonthOfCalls, Registry, about},
     quota::Meter,
+    server::Tls,
     store::{Store, StoreStats},
     telemetry::otlp::{self, Exporting, TraceSettings},
     trace::Tracing,
@@ -130,6 +131,15 @@ pub(super) fn cache(registry: &Registry, cache: &Arc<Cache>) {
     });
 }
 
+/// Shows until when the certificate is good, if there is one.
+pub(super) fn certificate(registry: &Registry, tls: Option<&Tls>) {
+    if let Some(tls) = tls.cloned() {
+        registry.gauge(&about::TLS_CERTIFICATE_EXPIRY, &[], move || {
+            size(tls.expires())
+        });
+    }
+}
+
 /// Shows a tenant's queue.
 pub(super) fn queue(registry: &Registry, tenant: &str, queue: Gauge) {
     let labels = [("tenant", tenant)];
@@ -180,7 +190,7 @@ fn count(things: usize) -> f64 {
 
 #[expect(
     clippy::cast_precision_loss,
-    reason = "what fits onto a disk is far below 2^53"
+    reason = "what fits onto a disk is far below 2^53, and so are seconds until a certificate ends"
 )]
 fn size(things: u64) -> f64 {
     things as f64

@@ -6,11 +6,14 @@ mod stats;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use tonic::{Request, transport::Channel};
+use tonic::Request;
 
 use crate::pb::identity::admin_service_client::AdminServiceClient;
 
-use super::{Ending, Failure, client};
+use super::{
+    Ending, Failure,
+    client::{self, AccessArgs, Line},
+};
 
 /// Where `serve` listens unless told otherwise.
 const DEFAULT_SERVER: &str = "http://127.0.0.1:50051";
@@ -23,6 +26,7 @@ Examples:
   feishu-id cache stats
   feishu-id cache flush wei.wang@acme.example
   feishu-id cache flush --tenant acme --negative
+  feishu-id cache stats --server https://ids.example:50051 --ca-file ca.pem
 
 A server answers these to callers on its own machine alone.";
 
@@ -45,6 +49,8 @@ struct ServerArgs {
     /// The server.
     #[arg(long, value_name = "URL", default_value = DEFAULT_SERVER)]
     server: String,
+    #[command(flatten)]
+    access: AccessArgs,
 }
 
 pub(super) async fn run(args: CacheArgs) -> Result<Ending, Failure> {
@@ -55,10 +61,9 @@ pub(super) async fn run(args: CacheArgs) -> Result<Ending, Failure> {
 }
 
 impl ServerArgs {
-    async fn connect(&self) -> Result<AdminServiceClient<Channel>, Failure> {
-        Ok(AdminServiceClient::new(
-            client::connect(&self.server).await?,
-        ))
+    async fn connect(&self) -> Result<AdminServiceClient<Line>, Failure> {
+        let line = client::connect(&self.server, &self.access).await?;
+        Ok(AdminServiceClient::new(line))
     }
 }
 

@@ -23,6 +23,11 @@ Example:
   app_id = \"cli_a1b2c3\"
   app_secret_file = \"acme.secret\"      # or app_secret = \"...\"
   # base_url = \"https://open.larksuite.com\"
+
+  # [tls]                              # for any other address than a loopback one
+  # certificate = \"server.pem\"
+  # key = \"server.key\"
+  # client_ca = \"clients.pem\"        # then clients must show a certificate of theirs
   END
   feishu-id check-config feishu-id.toml
 

@@ -1,59 +1,112 @@
 //! A running server, as the commands that ask one reach it.
 
-use std::time::Duration;
+mod access;
+
+use std::{net::IpAddr, time::Duration};
 
 use tonic::{
     Code, Status,
+    service::interceptor::InterceptedService,
     transport::{Channel, Endpoint},
 };
 
 use crate::pb::identity::{Identifier, identifier::Kind};
 
 use super::Failure;
+pub(super) use access::{AccessArgs, ApiKey};
 
 /// How long a server may take to accept the connection. A round trip around the world takes 0.3 s.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// A way to a server, with what lets the command in.
+pub(super) type Line = InterceptedService<Channel, ApiKey>;
+
 /// Connects to a server that somebody has named.
-pub(super) async fn connect(url: &str) -> Result<Channel, Failure> {
+pub(super) async fn connect(url: &str, access: &AccessArgs) -> Result<Line, Failure> {
     let url = normalise(url)?;
-    let endpoint = Endpoint::from_shared(url.clone())
+    let key = access.api_key()?;
+    let mut endpoint = Endpoint::from_shared(url.clone())
         .map_err(|_| Failure::Usage(format!("--server: {EXPECTED}")))?
         .connect_timeout(CONNECT_TIMEOUT)
         .http2_keep_alive_interval(Duration::from_secs(20))
         .keep_alive_timeout(Duration::from_secs(20));
-    // The timeout above covers the TCP connection alone, not a name that is slow to resolve.
+    if url.starts_with("https://") {
+        let made = endpoint.tls_config(access.tls()?);
+        endpoint = made.map_err(|error| {
+            Failure::Usage(format!(
+                "cannot speak TLS with {url}: {}",
+                root_cause(&error)
+            ))
+        })?;
+    } else if let Some(flag) = access.given_for_https() {
+        let message = format!("{flag} is for a server behind https://, not {url}");
+        return Err(Failure::Usage(message));
+    } else if key.is_given() && !is_here(&url) {
+        tracing::warn!("the API key can be read on its way to {url}: use https");
+    }
+    // The timeout above covers the TCP connection alone, neither a name that is slow to resolve nor
+    // TLS.
     let connected = tokio::time::timeout(2 * CONNECT_TIMEOUT, endpoint.connect()).await;
     let cause = match connected {
-        Ok(Ok(channel)) => return Ok(channel),
+        Ok(Ok(channel)) => return Ok(InterceptedService::new(channel, key)),
         Ok(Err(error)) => root_cause(&error),
         Err(_) => "no answer in time".to_owned(),
     };
+    let advice = advice(&cause).unwrap_or("is `feishu-id serve` running there?");
     Err(Failure::Unreachable(format!(
-        "cannot reach {url}: {cause}; is `feishu-id serve` running there?"
+        "cannot reach {url}: {cause}; {advice}"
     )))
 }
 
-const EXPECTED: &str = "expected a URL such as http://127.0.0.1:50051";
+/// The same inside this process, where everybody is let in.
+pub(super) fn inside(channel: Channel) -> Line {
+    InterceptedService::new(channel, ApiKey::default())
+}
+
+const EXPECTED: &str = "expected a URL such as http://127.0.0.1:50051 or https://ids.example:50051";
 
 fn normalise(url: &str) -> Result<String, Failure> {
-    if url.starts_with("https://") {
-        let message = "--server: https is not supported yet: use http:// on a trusted network";
-        return Err(Failure::Usage(message.to_owned()));
+    let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+    let authority = rest.trim_end_matches('/');
+    let is_authority = !authority.is_empty() && !authority.contains(['/', '?', '#', '@', ' ']);
+    if matches!(scheme, "http" | "https") && is_authority {
+        return Ok(format!("{scheme}://{authority}"));
     }
-    let with_scheme = if url.contains("://") {
-        url.to_owned()
-    } else {
-        format!("http://{url}")
-    };
-    let authority = with_scheme
-        .strip_prefix("http://")
-        .map(|rest| rest.trim_end_matches('/'))
-        .filter(|rest| !rest.is_empty() && !rest.contains(['/', '?', '#', '@', ' ']));
-    match authority {
-        Some(authority) => Ok(format!("http://{authority}")),
-        None => Err(Failure::Usage(format!("--server: {EXPECTED}"))),
-    }
+    Err(Failure::Usage(format!("--server: {EXPECTED}")))
+}
+
+/// Whether it is on this machine.
+fn is_here(url: &str) -> bool {
+    let url = url.parse::<http::Uri>();
+    let host = url
+        .as_ref()
+        .ok()
+        .and_then(http::Uri::host)
+        .unwrap_or_default();
+    let ip = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || ip.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// What to do about a connection that did not come about, or did not last.
+fn advice(cause: &str) -> Option<&'static str> {
+    [
+        (
+            "UnknownIssuer",
+            "if it is the right server, give the certificate that vouches for it by --ca-file",
+        ),
+        (
+            "CertificateRequired",
+            "the server wants a certificate: give --certificate and --key",
+        ),
+        (
+            "received fatal alert",
+            "the server refuses this certificate (--certificate)",
+        ),
+        ("InvalidContentType", "it does not speak TLS: try http://"),
+        ("speaks TLS", "try https://"),
+    ]
+    .into_iter()
+    .find_map(|(part, advice)| cause.contains(part).then_some(advice))
 }
 
 /// The innermost error: the outer ones say "transport error".
@@ -82,15 +135,47 @@ pub(super) fn failure_of(status: &Status) -> Failure {
         Some(source) => root_cause(source),
         None => status.message().to_owned(),
     };
+    if let Some(advice) = advice(&message) {
+        return Failure::Unreachable(format!("the connection broke off: {message}; {advice}"));
+    }
     match status.code() {
+        Code::Unauthenticated => Failure::Usage(format!(
+            "the server refuses: {message}; give an API key (FEISHU_ID_API_KEY, --api-key-file) or a \
+             certificate (--certificate, --key)"
+        )),
         Code::InvalidArgument
         | Code::NotFound
         | Code::PermissionDenied
-        | Code::Unauthenticated
         | Code::FailedPrecondition => Failure::Usage(format!("the server refuses: {message}")),
         Code::Unavailable => Failure::Unreachable(format!("the server has gone: {message}")),
         code => Failure::Unreachable(format!(
             "the server answers {code:?}: {message}; is it a feishu-id server of this version?"
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_is_here() {
+        for url in [
+            "http://127.0.0.1:1",
+            "http://localhost",
+            "http://localhost:1",
+            "http://[::1]:1",
+            "http://[::1]",
+            "http://127.9.9.9",
+        ] {
+            assert!(is_here(url), "{url}");
+        }
+        for url in [
+            "http://192.0.2.1:1",
+            "http://localhost.example:1",
+            "http://[2001:db8::1]:1",
+        ] {
+            assert!(!is_here(url), "{url}");
+        }
     }
 }

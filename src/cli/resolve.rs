@@ -13,7 +13,7 @@ use clap::{ArgGroup, Args, ValueEnum};
 
 use crate::pb::identity as pb;
 
-use super::{Ending, Failure, setup::ConfigArgs, terminal};
+use super::{Ending, Failure, client::AccessArgs, setup::ConfigArgs, terminal};
 use bulk::{Batch, Question};
 use input::Input;
 use output::{Format, Output};
@@ -24,6 +24,7 @@ const EXAMPLES: &str = "\
 Examples:
   feishu-id resolve --sandbox wei.wang@acme.example '+86 138 0013 8000'
   feishu-id resolve --server http://127.0.0.1:50051 --type open_id wei.wang@acme.example
+  feishu-id resolve --server https://ids.example:50051 --ca-file ca.pem wei.wang@acme.example
   feishu-id resolve --file people.csv --format csv > people-with-ids.csv
   cut -d, -f3 people.csv | feishu-id resolve --file - --format json
 
@@ -57,6 +58,8 @@ pub(super) struct ResolveArgs {
     /// Resolve against a running server, such as 127.0.0.1:50051
     #[arg(long, value_name = "URL")]
     server: Option<String>,
+    #[command(flatten)]
+    access: AccessArgs,
     #[command(flatten)]
     config: ConfigArgs,
     /// The tenant, as the server or the configuration names it; without it, the default one.
@@ -123,13 +126,19 @@ pub(super) async fn run(args: ResolveArgs) -> Result<Ending, Failure> {
         include_resigned: args.include_resigned,
     };
     // Alive until the end: it may hold the service itself.
-    let service = connect::open(args.server.as_deref(), args.sandbox, args.config).await?;
+    let service = connect::open(
+        args.server.as_deref(),
+        &args.access,
+        args.sandbox,
+        args.config,
+    )
+    .await?;
 
     let mut output = Output::stdout(args.format, &kinds, input.header())?;
     let progress = Progress::start();
     let mut tally = Tally::start();
     let ended = bulk::resolve(
-        service.channel.clone(),
+        service.line.clone(),
         question,
         input,
         |batch: &Batch, answer| {

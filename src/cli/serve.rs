@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum as _};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    app::{self, Listening, Reloading, ServeOptions},
+    app::{self, Asks, Listening, Reloading, ServeOptions},
     config::FlagSetting,
     sandbox::Sandbox,
     telemetry::{LogFormat, LogLevel, Volume},
@@ -113,6 +113,16 @@ fn log_level_flag(level: Option<LogLevel>) -> Option<String> {
 fn greeting(listening: &Listening, example: &str, banner: Option<&str>) -> String {
     let grpc = reachable(listening.grpc);
     let health = reachable(listening.health.unwrap_or(listening.grpc));
+    let (flags, probe_flags) = match listening.tls {
+        None => ("-plaintext", ""),
+        Some(Asks::ForNone) => ("-cacert ca.pem", " -tls -tls-ca-cert=ca.pem"),
+        Some(Asks::ForCertificate) => (
+            "-cacert ca.pem -cert client.pem -key client.key",
+            " -tls -tls-ca-cert=ca.pem -tls-client-cert=client.pem -tls-client-key=client.key",
+        ),
+    };
+    // That port is for those without a certificate.
+    let probe_flags = listening.health.map_or(probe_flags, |_| "");
     let banner = banner.map(|text| format!("{}\n\n", text.trim_end()));
     let banner = banner.unwrap_or_default();
     let http = listening.http.map(|http| {
@@ -122,10 +132,10 @@ fn greeting(listening: &Listening, example: &str, banner: Option<&str>) -> Strin
     let http = http.unwrap_or_default();
     format!(
         "{banner}feishu-id listens on {}\n\nTry it:\n\
-         grpcurl -plaintext {grpc} list\n\
-         grpcurl -plaintext -d '{example}' {grpc} \
+         grpcurl {flags} {grpc} list\n\
+         grpcurl {flags} -d '{example}' {grpc} \
          feishu.identity.v1.IdentityService/ResolveUserIds\n\
-         grpc-health-probe -addr={health}\n{http}\n",
+         grpc-health-probe{probe_flags} -addr={health}\n{http}\n",
         listening.grpc
     )
 }

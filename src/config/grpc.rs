@@ -7,6 +7,7 @@ use std::{
 
 use super::{
     reader::Reader,
+    tls,
     value::{OptionalAddress, Value as _},
 };
 
@@ -23,6 +24,8 @@ pub struct GrpcConfig {
     pub max_in_flight_batches: usize,
     /// Most connections at a time.
     pub max_connections: usize,
+    /// Most of them from one address, or from one /64 of IPv6.
+    pub max_connections_per_peer: usize,
     /// The age at which a connection is asked to go, so that balancers see new servers.
     pub max_connection_age: Duration,
     /// How often an idle connection is asked whether it is alive.
@@ -41,6 +44,8 @@ impl Default for GrpcConfig {
             max_identifiers: 1000,
             max_in_flight_batches: 16,
             max_connections: 10_000,
+            // A tenth of all: see `ServerSettings`.
+            max_connections_per_peer: 1000,
             max_connection_age: Duration::from_mins(30),
             keepalive_interval: Duration::from_secs(30),
             keepalive_timeout: Duration::from_secs(10),
@@ -54,16 +59,18 @@ impl GrpcConfig {
         const SECOND: Duration = Duration::from_secs(1);
         let default = Self::default();
         let insecure = reader.setting("grpc.insecure", default.insecure);
+        let is_protected = insecure || tls::is_configured(reader);
         let config = Self {
             insecure,
             listen: reader.checked("grpc.listen", default.listen, |address| {
-                if address.ip().is_loopback() || insecure {
+                if address.ip().is_loopback() || is_protected {
                     return Ok(());
                 }
                 Err(format!(
                     "{address} can be reached from other machines, and this listener has neither \
-                     encryption nor authentication: listen on a loopback address, or set \
-                     grpc.insecure = true if the network in between is trusted"
+                     encryption nor authentication: set tls.certificate and tls.key, listen on a \
+                     loopback address, or set grpc.insecure = true if the network in between is \
+                     trusted"
                 ))
             }),
             health_listen: reader
@@ -82,6 +89,11 @@ impl GrpcConfig {
             max_connections: reader.ranged(
                 "grpc.max_connections",
                 default.max_connections,
+                1..=1_000_000,
+            ),
+            max_connections_per_peer: reader.ranged(
+                "grpc.max_connections_per_peer",
+                default.max_connections_per_peer,
                 1..=1_000_000,
             ),
             max_connection_age: reader.ranged(

@@ -11,7 +11,7 @@ use super::{ConfigError, Origin, Sources, value::Raw, watched::Watched};
 const PREFIX: &str = "FEISHU_ID_";
 
 /// Variables with the prefix that are flags of the command line, not settings.
-const COMMAND_LINE: [&str; 3] = ["CONFIG", "LOG_LEVEL", "LOG_FORMAT"];
+const COMMAND_LINE: [&str; 4] = ["API_KEY", "CONFIG", "LOG_LEVEL", "LOG_FORMAT"];
 
 /// Variables with the prefix that are flags of the command line and settings, too, so that they win over
 /// the file: the command line's spelling, and the key. A variable of the key's own name is weaker.

@@ -20,6 +20,7 @@ mod sources;
 mod store;
 mod telemetry;
 mod tenants;
+mod tls;
 
 /// A directory of a test's own.
 struct Scratch(PathBuf);
@@ -110,6 +111,7 @@ fn every_key_can_be_set_in_the_file() {
         max_identifiers = 10
         max_in_flight_batches = 2
         max_connections = 3
+        max_connections_per_peer = 2
         max_connection_age = "1m30s"
         keepalive_interval = "4s"
         keepalive_timeout = "5s"
@@ -147,6 +149,7 @@ fn every_key_can_be_set_in_the_file() {
     let config = load("every-key", toml, &[]).unwrap().config;
     assert_eq!(config.grpc.health_listen.unwrap().to_string(), "0.0.0.0:2");
     assert_eq!(config.grpc.max_connection_age, Duration::from_secs(90));
+    assert_eq!(config.grpc.max_connections_per_peer, 2);
     assert_eq!(config.cache.ttl, Duration::from_mins(30));
     assert_eq!(config.cache.negative_ttl, Duration::from_secs(10));
     assert_eq!(config.cache.capacity, 50_000);
@@ -242,6 +245,7 @@ fn a_listener_that_others_can_reach_is_refused_unless_insecure() {
     assert!(told.starts_with("feishu-id.toml:2: grpc.listen: 0.0.0.0:50051 can be reached"));
     assert!(told.contains("neither encryption nor authentication"));
     assert!(told.contains("grpc.insecure = true"));
+    assert!(told.contains("tls.certificate"));
 
     let allowed = load("insecure", toml, &[("FEISHU_ID_GRPC__INSECURE", "true")]).unwrap();
     assert_eq!(allowed.config.grpc.listen.to_string(), "0.0.0.0:50051");

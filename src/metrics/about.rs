@@ -101,6 +101,15 @@ metrics! {
     REQUESTS_IN_FLIGHT: Gauge "requests_in_flight" by [rpc], "Requests being answered now, by RPC.";
     /// `feishu_id_connections`
     CONNECTIONS: Gauge "connections", "Open connections of gRPC clients.";
+    /// `feishu_id_connections_refused_total`
+    CONNECTIONS_REFUSED: Counter "connections_refused",
+        "Connections closed as soon as they came, by reason.";
+    /// `feishu_id_tls_handshakes_failed_total`
+    TLS_HANDSHAKES_FAILED: Counter "tls_handshakes_failed",
+        "TLS handshakes that came to nothing, by reason.";
+    /// `feishu_id_tls_certificate_expiry_seconds`
+    TLS_CERTIFICATE_EXPIRY: Gauge "tls_certificate_expiry" in Seconds,
+        "The moment at which the certificate in use expires, in seconds since 1970.";
 
     // Answers.
     /// `feishu_id_identifiers_total`

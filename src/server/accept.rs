@@ -1,7 +1,7 @@
-//! The accept loop: takes connections within the cap, survives errors, and stops first when a drain
+//! The accept loop: takes connections within the caps, survives errors, and stops first when a drain
 //! begins. Called by `serve`.
 
-use std::{io, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 
 use socket2::SockRef;
 use tokio::{
@@ -13,8 +13,9 @@ use tokio::{
 use super::{
     ServerSettings,
     connection::{Connections, End},
+    seats::{Seat, Seats},
 };
-use crate::log_limit::LogLimit;
+use crate::{log_limit::LogLimit, metrics::Refusal};
 
 /// Pause after an error that the next try would meet again, such as no free file descriptor:
 /// without it the loop would burn a core, and in a tenth of a second some connection has ended.
@@ -30,6 +31,7 @@ pub(super) async fn accept_until_drain(
     let settings = connections.shared.settings();
     let draining = connections.shutdown.draining();
     tokio::pin!(draining);
+    let seats = Seats::new(settings);
     let complaints = LogLimit::default();
     loop {
         let accepted = tokio::select! {
@@ -42,17 +44,19 @@ pub(super) async fn accept_until_drain(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok(_) if running.len() >= settings.max_connections => {
-                if let Some(untold) = complaints.tell(Complaint::TooMany, Instant::now()) {
-                    tracing::warn!(untold, "too many connections; closing further ones");
+            Ok((stream, address)) => match seats.take(address.ip()) {
+                Ok(seat) => begin(connections, running, stream, address, seat),
+                Err(reason) => {
+                    settings.arrivals.refused(reason);
+                    if let Some(untold) = complaints.tell(Complaint::of(reason), Instant::now()) {
+                        tracing::warn!(
+                            reason = reason.reason(),
+                            untold,
+                            "too many connections; closing further ones"
+                        );
+                    }
                 }
-            }
-            Ok((stream, address)) => {
-                if let Err(error) = set_options(&stream, settings) {
-                    tracing::debug!(%error, "socket option refused");
-                }
-                running.spawn(connections.clone().run(stream, Some(address)));
-            }
+            },
             Err(error) if concerns_one_connection(&error) => {}
             Err(error) => {
                 if let Some(untold) = complaints.tell(Complaint::Error, Instant::now()) {
@@ -65,6 +69,31 @@ pub(super) async fn accept_until_drain(
             }
         }
     }
+}
+
+fn begin(
+    connections: &Connections,
+    running: &mut JoinSet<End>,
+    stream: TcpStream,
+    address: SocketAddr,
+    seat: Seat,
+) {
+    let settings = connections.shared.settings();
+    if let Err(error) = set_options(&stream, settings) {
+        tracing::debug!(%error, "socket option refused");
+    }
+    let connections = connections.clone();
+    // Two futures, so that one without TLS does not take up the room of one with.
+    match settings.tls.clone() {
+        None => running.spawn(async move {
+            let _seat = seat;
+            connections.run(stream, Some(address)).await
+        }),
+        Some(tls) => running.spawn(async move {
+            let _seat = seat;
+            connections.run_tls(stream, address, tls).await
+        }),
+    };
 }
 
 /// Tells how a connection ended; its panic is a defect and is said, but takes nobody else along.
@@ -101,5 +130,15 @@ fn concerns_one_connection(error: &io::Error) -> bool {
 #[derive(PartialEq, Eq, Hash)]
 enum Complaint {
     TooMany,
+    TooManyOfPeer,
     Error,
+}
+
+impl Complaint {
+    fn of(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::TooMany => Self::TooMany,
+            Refusal::TooManyOfPeer => Self::TooManyOfPeer,
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! One connection from its first byte to its end: preface, HTTP/2, age, drain. Called by the accept
+//! One connection from its first byte to its end: TLS, preface, HTTP/2, age, drain. Called by the accept
 //! loop and by `serve_io`.
 
 use std::{
@@ -14,6 +14,7 @@ use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
     time::{sleep, timeout},
 };
 
@@ -22,8 +23,13 @@ use super::{
     handlers::{Driven, Handlers},
     preface,
     request::{Peer, Requests, Shared},
+    tls::{self, Failure, Shaken, Tls},
 };
-use crate::{metrics::Rpcs, shutdown::Shutdown};
+use crate::{
+    caller::CertificateNames,
+    metrics::{HandshakeFailure, Rpcs},
+    shutdown::Shutdown,
+};
 
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,9 +70,43 @@ impl Connections {
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let _open = Open::new(self.shared.settings().metrics.clone());
+        self.begin(io, address, None).await
+    }
+
+    /// The same with TLS in between.
+    pub(super) async fn run_tls(self, tcp: TcpStream, address: SocketAddr, tls: Tls) -> End {
         let settings = self.shared.settings();
         let _open = Open::new(settings.metrics.clone());
-        let preface_timeout = settings.preface_timeout;
+        let shaken = tokio::select! {
+            biased;
+            () = self.shutdown.draining() => return End::Done,
+            shaken = timeout(settings.handshake_timeout, tls::shake(&tls, tcp)) => shaken,
+        };
+        // A connection lasts: it needs no handle of what later ones begin with.
+        drop(tls);
+        let failure = match shaken {
+            Ok(Ok(Shaken { io, names })) => return self.begin(io, Some(address), names).await,
+            Ok(Err(failure)) => failure,
+            Err(_elapsed) => Failure::Failed(HandshakeFailure::TimedOut),
+        };
+        if let Failure::Failed(reason) = failure {
+            settings.arrivals.handshake_failed(reason);
+            tracing::debug!(reason = reason.reason(), "TLS handshake failed");
+        }
+        End::Done
+    }
+
+    async fn begin<IO>(
+        self,
+        io: IO,
+        address: Option<SocketAddr>,
+        names: Option<CertificateNames>,
+    ) -> End
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let preface_timeout = self.shared.settings().preface_timeout;
         let begun = tokio::select! {
             biased;
             // Whoever has said nothing yet has nothing to lose.
@@ -74,7 +114,7 @@ impl Connections {
             begun = timeout(preface_timeout, preface::expect(io)) => begun,
         };
         match begun {
-            Ok(Ok(Some(io))) => self.serve(io, address).await,
+            Ok(Ok(Some(io))) => self.serve(io, address, names).await,
             Ok(Ok(None)) => {
                 tracing::debug!("connection closed: its first bytes are not HTTP/2");
                 End::Done
@@ -90,7 +130,12 @@ impl Connections {
         }
     }
 
-    async fn serve<IO>(self, io: IO, address: Option<SocketAddr>) -> End
+    async fn serve<IO>(
+        self,
+        io: IO,
+        address: Option<SocketAddr>,
+        names: Option<CertificateNames>,
+    ) -> End
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -101,6 +146,7 @@ impl Connections {
                 address,
                 connection: next_number(),
             },
+            names,
             count: AtomicU64::new(0),
         };
         let handlers = self.handlers.of_connection();

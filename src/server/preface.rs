@@ -5,13 +5,11 @@ use std::{
     io::{self, IoSlice},
     pin::Pin,
     task::{Context, Poll},
-    time::Duration,
 };
 
-use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf},
-    time::timeout,
-};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+
+use super::parting::part;
 
 /// The client connection preface of HTTP/2 (RFC 9113, section 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -21,10 +19,8 @@ const HTTP1_ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
     content-type: text/plain\r\ncontent-length: 59\r\nconnection: close\r\n\r\n\
     this port speaks gRPC, that is HTTP/2 with prior knowledge\n";
 
-/// How long and how much a caller who speaks HTTP/1 is listened to after the answer: closing with
-/// unread bytes would make the system drop the answer on its way. 16 kB holds usual headers.
-const LINGER: Duration = Duration::from_millis(500);
-const LINGER_BYTES: u64 = 16 * 1024;
+/// How TLS begins.
+const TLS_HANDSHAKE: u8 = 0x16;
 
 /// Reads the preface and gives the connection back as if it had not been read; None when it is
 /// something else or the client leaves. The caller sets the time limit.
@@ -39,8 +35,11 @@ where
         filled += count;
         let so_far = read.get(..filled).unwrap_or_default();
         if count == 0 || !PREFACE.starts_with(so_far) {
-            if looks_like_http1(so_far) {
-                answer_http1(&mut io).await;
+            match so_far.first() {
+                Some(first) if is_http1(*first) => part(&mut io, HTTP1_ANSWER).await,
+                // An end, not a reset: whoever looks for the fault finds that nobody answers TLS here.
+                Some(&TLS_HANDSHAKE) => part(&mut io, &[]).await,
+                _ => {}
             }
             return Ok(None);
         }
@@ -48,20 +47,9 @@ where
     Ok(Some(Replayed { replayed: 0, io }))
 }
 
-/// Every method of HTTP/1 begins with a capital letter, and so does nothing else that strays here
-/// (TLS begins with 0x16).
-fn looks_like_http1(bytes: &[u8]) -> bool {
-    bytes.first().is_some_and(u8::is_ascii_uppercase)
-}
-
-/// Best effort: the connection is closed whatever comes of it.
-async fn answer_http1<IO: AsyncRead + AsyncWrite + Unpin>(io: &mut IO) {
-    let answered = async {
-        io.write_all(HTTP1_ANSWER).await?;
-        io.shutdown().await?;
-        tokio::io::copy(&mut io.take(LINGER_BYTES), &mut tokio::io::sink()).await
-    };
-    drop(timeout(LINGER, answered).await);
+/// Every method of HTTP/1 begins with a capital letter, and so does nothing else that strays here.
+fn is_http1(first: u8) -> bool {
+    first.is_ascii_uppercase()
 }
 
 /// A connection whose preface has been read already, and is read once more by HTTP/2.
@@ -122,6 +110,8 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Replayed<IO> {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use tokio::io::AsyncWriteExt as _;
 
     use super::*;
 

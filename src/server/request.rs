@@ -25,7 +25,7 @@ use super::{
     timeout::{self, TimedBody},
 };
 use crate::{
-    caller::{CallerId, Origin},
+    caller::{CallerId, CertificateNames, Origin},
     deadline::Deadline,
     trace::{self, Scope},
 };
@@ -61,6 +61,8 @@ pub(super) struct Shared {
 pub(super) struct Requests {
     pub(super) shared: Arc<Shared>,
     pub(super) peer: Peer,
+    /// Those of the client's certificate, if TLS has verified one.
+    pub(super) names: Option<CertificateNames>,
     /// How many requests have come by it.
     pub(super) count: AtomicU64,
 }
@@ -96,7 +98,13 @@ impl Shared {
         &self.settings
     }
 
-    fn answer(&self, peer: Peer, number: u64, mut request: Request<Incoming>) -> Answering {
+    fn answer(
+        &self,
+        peer: Peer,
+        names: Option<&CertificateNames>,
+        number: u64,
+        mut request: Request<Incoming>,
+    ) -> Answering {
         let began = Instant::now();
         let given = RequestId::from_headers(request.headers());
         let id = match &given {
@@ -123,6 +131,9 @@ impl Shared {
         extensions.insert(CallerId(peer.connection));
         let ip = peer.address.map(|address| address.ip());
         extensions.insert(Origin::of(ip));
+        if let Some(names) = names {
+            extensions.insert(names.clone());
+        }
         if let Some(deadline) = deadline {
             extensions.insert(deadline);
         }
@@ -161,6 +172,7 @@ impl hyper::service::Service<Request<Incoming>> for Requests {
 
     fn call(&self, request: Request<Incoming>) -> Answering {
         let number = self.count.fetch_add(1, Ordering::Relaxed);
-        self.shared.answer(self.peer, number + 1, request)
+        let names = self.names.as_ref();
+        self.shared.answer(self.peer, names, number + 1, request)
     }
 }

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use crate::{metrics::Rpcs, trace::Tracing};
+use super::Tls;
+use crate::{
+    metrics::{Arrivals, Rpcs},
+    trace::Tracing,
+};
 
 /// Limits and times of the server. None of them can be switched off.
 #[derive(Clone)]
@@ -10,6 +14,16 @@ pub struct ServerSettings {
     /// Connections at a time; further ones are closed at once. An idle one costs about 30 kB, so
     /// the default 10,000 is 300 MB.
     pub max_connections: usize,
+    /// Of these from one address, or one /64 of IPv6: 1,000, so that it takes ten to fill the house. A
+    /// client has one connection to a server, or a few; many clients behind one address (NAT, a balancer
+    /// that hides them) have one each. Loopback counts like any other: a proxy on the machine carries
+    /// its callers over few connections.
+    pub max_connections_per_peer: usize,
+    /// TLS for every connection of the listener; none for plaintext.
+    pub tls: Option<Tls>,
+    /// Time for the TLS handshake: 5 s is two round trips to the other end of the world, a segment
+    /// lost and sent again, and a client that is busy.
+    pub handshake_timeout: Duration,
     /// After this a connection gets GOAWAY, so that callers spread over new replicas; ± 10 % so
     /// that they do not all come back at once. 30 minutes, the age usual with gRPC load balancing:
     /// seldom enough that the reconnect (about 130 µs) does not matter.
@@ -63,6 +77,8 @@ pub struct ServerSettings {
     pub drain_timeout: Duration,
     /// Where requests and connections are counted.
     pub metrics: Rpcs,
+    /// Where connections are counted that come to nothing.
+    pub arrivals: Arrivals,
     /// Which requests are traced.
     pub tracing: Tracing,
     /// Tells this process' requests from those of others in logs: what the ids begin with that are
@@ -76,6 +92,9 @@ impl Default for ServerSettings {
     fn default() -> Self {
         Self {
             max_connections: 10_000,
+            max_connections_per_peer: 1000,
+            tls: None,
+            handshake_timeout: Duration::from_secs(5),
             max_connection_age: Duration::from_mins(30),
             max_connection_age_grace: Duration::from_mins(30),
             preface_timeout: Duration::from_secs(5),
@@ -93,6 +112,7 @@ impl Default for ServerSettings {
             answer_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(10),
             metrics: Rpcs::default(),
+            arrivals: Arrivals::default(),
             tracing: Tracing::default(),
             process: random_number(),
             jitter: random_fraction,

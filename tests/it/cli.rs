@@ -1,5 +1,6 @@
 //! The command line, by running the built binary.
 
+mod access;
 mod cache;
 mod commands;
 mod fake;

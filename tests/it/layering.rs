@@ -14,7 +14,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("app", &["*"]),
     // Logs are set up before there is anything else.
     ("telemetry", &["trace", "log_limit"]),
-    ("config", &[]),
+    // To say that a certificate has expired.
+    ("config", &["clock"]),
     (
         "grpc",
         &[

@@ -6,7 +6,9 @@
 )]
 
 mod allocations;
+mod certificates;
 mod cli;
+mod descriptors;
 mod layering;
 mod observe;
 mod reload;

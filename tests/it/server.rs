@@ -15,3 +15,4 @@ mod health;
 mod limits;
 mod raw;
 mod support;
+mod tls;

@@ -7,10 +7,13 @@ mod session;
 use std::{collections::BTreeMap, time::Duration};
 
 use tokio::sync::mpsc;
-use tonic::{Code, transport::Channel};
+use tonic::Code;
 
 use crate::{
-    cli::{Failure, client::failure_of},
+    cli::{
+        Failure,
+        client::{Line, failure_of},
+    },
     pb::identity::{self as pb, identity_service_client::IdentityServiceClient},
 };
 
@@ -46,7 +49,7 @@ struct Pending {
 }
 
 struct Bulk<W> {
-    client: IdentityServiceClient<Channel>,
+    client: IdentityServiceClient<Line>,
     question: Question,
     input: mpsc::Receiver<Result<Batch, InputError>>,
     input_ended: bool,
@@ -58,7 +61,7 @@ struct Bulk<W> {
 
 /// Resolves all of the input; `write` gets each batch with its answer, in order.
 pub(super) async fn resolve<W>(
-    channel: Channel,
+    line: Line,
     question: Question,
     input: Input,
     write: W,
@@ -67,7 +70,7 @@ where
     W: FnMut(&Batch, &[pb::Resolution]) -> Result<(), Failure>,
 {
     let mut bulk = Bulk {
-        client: IdentityServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER),
+        client: IdentityServiceClient::new(line).max_decoding_message_size(MAX_ANSWER),
         question,
         input: batches::read(input),
         input_ended: false,

@@ -1,11 +1,10 @@
 //! Where the answers come from: a server, or the service inside this process.
 
-use tonic::transport::Channel;
-
 use crate::{
     app::{self, InProcess},
     cli::{
-        Failure, client,
+        Failure,
+        client::{self, AccessArgs, Line},
         setup::{self, ConfigArgs, Simulated},
         terminal,
     },
@@ -18,20 +17,25 @@ const QUOTA_PARTS: u32 = 10;
 
 /// A way to the service, and what must live as long as it is used.
 pub(super) struct Service {
-    pub(super) channel: Channel,
+    pub(super) line: Line,
     _inside: Option<(InProcess, Option<Sandbox>)>,
 }
 
 pub(super) async fn open(
     server: Option<&str>,
+    access: &AccessArgs,
     sandbox: bool,
     config: ConfigArgs,
 ) -> Result<Service, Failure> {
     if let Some(url) = server {
         return Ok(Service {
-            channel: client::connect(url).await?,
+            line: client::connect(url, access).await?,
             _inside: None,
         });
+    }
+    if let Some(flag) = access.given() {
+        let message = format!("{flag} is for a server: give --server too");
+        return Err(Failure::Usage(message));
     }
     let loaded = setup::load(&config.sources(Vec::new()))?;
     let sandbox = setup::sandbox(sandbox, &loaded).await?;
@@ -49,7 +53,7 @@ pub(super) async fn open(
         .await
         .map_err(|error| Failure::Usage(terminal::with_causes(&error)))?;
     Ok(Service {
-        channel: inside.channel.clone(),
+        line: client::inside(inside.channel.clone()),
         _inside: Some((inside, sandbox)),
     })
 }

@@ -15,7 +15,7 @@ use crate::config::{Origin, beside, reader::Reader};
 const MAX_SECRET: u64 = 4096;
 
 /// Most that is read of a certificate file, in bytes. A whole system's bundle has some 250 kB.
-const MAX_CERTIFICATES: u64 = 4 * 1024 * 1024;
+pub(in crate::config) const MAX_CERTIFICATES: u64 = 4 * 1024 * 1024;
 
 /// The secret in a file, without the newline that editors put at its end.
 pub(super) fn read_secret(

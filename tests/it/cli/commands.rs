@@ -56,7 +56,10 @@ fn usage_errors_exit_with_2_and_leave_standard_output_empty() {
         &["resolve", "--column", "x", "a@b.c"],
         &["resolve", "--sandbox", "--server", "x", "a@b.c"],
         &["resolve", "--type", "email", "a@b.c"],
-        &["resolve", "--server", "https://x", "a@b.c"],
+        &["resolve", "--server", "ftp://x", "a@b.c"],
+        &["resolve", "--server", "x", "--ca-file", "x", "a@b.c"],
+        &["resolve", "--server", "https://x", "--key", "x", "a@b.c"],
+        &["resolve", "--sandbox", "--ca-file", "x", "a@b.c"],
         &["resolve", "--server", "http://x/y", "a@b.c"],
         &["resolve", "--server", "x", "--file", "/nonexistent"],
         &["sandbox", "--listen", "nowhere"],
@@ -64,7 +67,15 @@ fn usage_errors_exit_with_2_and_leave_standard_output_empty() {
         &["check-config", "--log-level", "loud"],
         &["cache"],
         &["cache", "flush"],
-        &["cache", "flush", "--server", "https://x", "a@b.c"],
+        &["cache", "flush", "--server", "ftp://x", "a@b.c"],
+        &[
+            "cache",
+            "stats",
+            "--server",
+            "https://x",
+            "--ca-file",
+            "/nonexistent",
+        ],
         &["cache", "stats", "--format", "csv"],
     ] {
         let told = run(args);

@@ -4,7 +4,7 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -50,6 +50,8 @@ pub(super) struct Seen {
     pub(super) streams: AtomicUsize,
     pub(super) batches: AtomicUsize,
     pub(super) largest_batch: AtomicUsize,
+    /// What the last stream brought as its `authorization`.
+    pub(super) authorization: Mutex<Option<String>>,
 }
 
 impl Fake {
@@ -117,6 +119,9 @@ impl IdentityService for Service {
         request: Request<Streaming<ResolveUserIdsStreamRequest>>,
     ) -> Result<Response<Self::ResolveUserIdsStreamStream>, Status> {
         let first = self.seen.streams.fetch_add(1, Ordering::SeqCst) == 0;
+        let authorization = request.metadata().get("authorization");
+        let authorization = authorization.map(|value| value.to_str().unwrap().to_owned());
+        *self.seen.authorization.lock().unwrap() = authorization;
         let (sender, receiver) = mpsc::channel(16);
         let (script, seen) = (self.script, Arc::clone(&self.seen));
         tokio::spawn(answer_all(

@@ -11,7 +11,7 @@ use std::{
 };
 
 use feishu_id::{
-    caller::CallerId,
+    caller::{CallerId, CertificateNames},
     deadline::Deadline,
     grpc::health::{self, HealthHandle},
     pb::{
@@ -197,6 +197,9 @@ impl IdentityService for Double {
         );
         let caller = extensions.get::<CallerId>().unwrap();
         tell("caller", format!("{caller:?}"));
+        if let Some(CertificateNames(names)) = extensions.get() {
+            tell("certificate-names", names.join(" "));
+        }
         if let Some(deadline) = extensions.get::<Deadline>() {
             tell("remaining-ms", deadline.remaining().as_millis().to_string());
         }

@@ -1,0 +1,3 @@
+module feishu.example/certificates
+
+go 1.24
