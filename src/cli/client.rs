@@ -102,6 +102,11 @@ fn advice(cause: &str) -> Option<&'static str> {
             "received fatal alert",
             "the server refuses this certificate (--certificate)",
         ),
+        // What a client of TLS 1.3 that was not let in often sees in place of the two above.
+        (
+            "connection closed",
+            "a server behind https may want a certificate that it trusts: --certificate and --key",
+        ),
         ("InvalidContentType", "it does not speak TLS: try http://"),
         ("speaks TLS", "try https://"),
     ]

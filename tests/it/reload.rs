@@ -1,5 +1,6 @@
 //! The built binary, told to read its configuration again: by a signal, and by files that change.
 #![expect(clippy::panic, clippy::float_cmp, reason = "tests")]
 
+mod certificates;
 mod changes;
 mod server;

@@ -172,17 +172,12 @@ fn a_server_that_asks_for_a_certificate_gets_one() {
         &[ca, ("--certificate", "client.pem"), ("--key", "client.key")],
     );
     assert_eq!(told.code, Some(0), "{}", told.stderr);
-    for (flags, advice) in [
-        (&[ca][..], "give --certificate and --key"),
-        (
-            // By the other authority.
-            &[ca, ("--certificate", "server.pem"), ("--key", "server.key")],
-            "refuses this certificate",
-        ),
-    ] {
+    // One of the other authority.
+    let wrong = [ca, ("--certificate", "server.pem"), ("--key", "server.key")];
+    for flags in [&[ca][..], &wrong] {
         let told = server.resolve("https://", flags);
         assert_eq!(told.code, Some(3), "{}", told.stderr);
-        assert!(told.stderr.contains(advice), "{}", told.stderr);
+        assert!(told.stderr.contains("--certificate"), "{}", told.stderr);
     }
 }
 

@@ -69,7 +69,7 @@ async fn other_bytes_get_no_answer() {
     assert!(answer_to(&server, b"\0\0\0\0\0").await.is_empty());
     server.until_failed("plaintext", 1).await;
     // It begins like TLS and goes on otherwise.
-    let answer = answer_to(&server, b"\x16\x03\x01\x00\x05hello").await;
+    let answer = answer_to(&server, b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00").await;
     assert_eq!(answer.first(), Some(&ALERT));
     server.until_failed("malformed", 1).await;
     assert_alive(&server).await;
