@@ -102,10 +102,10 @@ metrics! {
     /// `feishu_id_connections`
     CONNECTIONS: Gauge "connections", "Open connections of gRPC clients.";
     /// `feishu_id_connections_refused_total`
-    CONNECTIONS_REFUSED: Counter "connections_refused",
+    CONNECTIONS_REFUSED: Counter "connections_refused" by [reason],
         "Connections closed as soon as they came, by reason.";
     /// `feishu_id_tls_handshakes_failed_total`
-    TLS_HANDSHAKES_FAILED: Counter "tls_handshakes_failed",
+    TLS_HANDSHAKES_FAILED: Counter "tls_handshakes_failed" by [reason],
         "TLS handshakes that came to nothing, by reason.";
     /// `feishu_id_tls_certificate_expiry_seconds`
     TLS_CERTIFICATE_EXPIRY: Gauge "tls_certificate_expiry" in Seconds,

@@ -97,20 +97,6 @@ impl Arrivals {
     }
 }
 
-impl Refusal {
-    /// The reason in a word, as the metric has it.
-    pub fn reason(self) -> &'static str {
-        self.text()
-    }
-}
-
-impl HandshakeFailure {
-    /// The reason in a word, as the metric has it.
-    pub fn reason(self) -> &'static str {
-        self.text()
-    }
-}
-
 fn count(cells: &Grid<AtomicU64>, reason: impl Label) {
     if let Some(cell) = cells.get(0, reason.index()) {
         cell.fetch_add(1, Ordering::Relaxed);

@@ -50,7 +50,7 @@ pub(super) async fn accept_until_drain(
                     settings.arrivals.refused(reason);
                     if let Some(untold) = complaints.tell(Complaint::of(reason), Instant::now()) {
                         tracing::warn!(
-                            reason = reason.reason(),
+                            reason = reason.name(),
                             untold,
                             "too many connections; closing further ones"
                         );

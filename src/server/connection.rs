@@ -92,7 +92,7 @@ impl Connections {
         };
         if let Failure::Failed(reason) = failure {
             settings.arrivals.handshake_failed(reason);
-            tracing::debug!(reason = reason.reason(), "TLS handshake failed");
+            tracing::debug!(reason = reason.name(), "TLS handshake failed");
         }
         End::Done
     }

@@ -35,11 +35,11 @@ where
         filled += count;
         let so_far = read.get(..filled).unwrap_or_default();
         if count == 0 || !PREFACE.starts_with(so_far) {
-            match so_far.first() {
-                Some(first) if is_http1(*first) => part(&mut io, HTTP1_ANSWER).await,
+            if is_http1(so_far) {
+                part(&mut io, HTTP1_ANSWER).await;
+            } else if so_far.first() == Some(&TLS_HANDSHAKE) {
                 // An end, not a reset: whoever looks for the fault finds that nobody answers TLS here.
-                Some(&TLS_HANDSHAKE) => part(&mut io, &[]).await,
-                _ => {}
+                part(&mut io, &[]).await;
             }
             return Ok(None);
         }
@@ -47,9 +47,11 @@ where
     Ok(Some(Replayed { replayed: 0, io }))
 }
 
-/// Every method of HTTP/1 begins with a capital letter, and so does nothing else that strays here.
-fn is_http1(first: u8) -> bool {
-    first.is_ascii_uppercase()
+/// Whether a request of HTTP/1 begins so. What is neither that nor HTTP/2 must get no answer (RFC 9113,
+/// section 3.4).
+fn is_http1(bytes: &[u8]) -> bool {
+    const METHODS: [&[u8]; 6] = [b"GET ", b"POST ", b"HEAD ", b"PUT ", b"DELETE ", b"OPTIONS "];
+    METHODS.iter().any(|method| bytes.starts_with(method))
 }
 
 /// A connection whose preface has been read already, and is read once more by HTTP/2.
