@@ -16,7 +16,13 @@ use std::{ffi::OsString, future::Future, process::ExitCode};
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
-use crate::telemetry::{self, LogFormat, LogLevel};
+#[cfg(fuzz_hooks)]
+pub use resolve::fuzzing;
+
+use crate::{
+    hardening,
+    telemetry::{self, LogFormat, LogLevel},
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -35,6 +41,15 @@ Exit codes: 0 all well; 1 some identifiers not resolved; 2 usage or configuratio
 struct CommandLine {
     #[command(flatten)]
     log: LogArgs,
+    /// let the system write core dumps and debuggers attach: they show every secret
+    #[arg(
+        long,
+        global = true,
+        hide_env_values = true,
+        help_heading = "Debugging",
+        env = "FEISHU_ID_ALLOW_CORE_DUMPS"
+    )]
+    allow_core_dumps: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -117,6 +132,15 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let level = line.log.log_level.unwrap_or(default_level);
     let volume = telemetry::init(level, line.log.log_format);
+    if line.log.log_format == LogFormat::Json {
+        hardening::tell_panics_as_json();
+    }
+    // Before there is a secret in memory.
+    if !line.allow_core_dumps
+        && let Err(error) = hardening::refuse_core_dumps()
+    {
+        tracing::warn!("core dumps, which hold every secret, could not be switched off: {error}");
+    }
     let ended = match line.command {
         Command::Serve(args) => block_on(serve::run(args, line.log, volume)),
         Command::Resolve(args) => block_on(resolve::run(*args)),

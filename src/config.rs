@@ -25,6 +25,7 @@ mod watched;
 
 use std::{
     ffi::OsString,
+    fmt,
     path::{Path, PathBuf},
 };
 
@@ -73,8 +74,9 @@ pub struct Config {
     pub telemetry: TelemetryConfig,
 }
 
-/// Where settings come from. Nothing else is read, so tests need no process environment.
-#[derive(Clone, Debug, Default)]
+/// Where settings come from. Nothing else is read, so tests need no process environment. `Debug` shows
+/// no value: secrets are among them, and everything else in the environment.
+#[derive(Clone, Default)]
 pub struct Sources {
     /// The TOML file, if any.
     pub file: Option<PathBuf>,
@@ -84,8 +86,8 @@ pub struct Sources {
     pub flags: Vec<FlagSetting>,
 }
 
-/// One setting from the command line.
-#[derive(Clone, Debug)]
+/// One setting from the command line. `Debug` does not show its value.
+#[derive(Clone)]
 pub struct FlagSetting {
     /// The flag as the user writes it, such as `--listen`.
     pub flag: &'static str,
@@ -93,6 +95,25 @@ pub struct FlagSetting {
     pub key: &'static str,
     /// The value as written.
     pub value: String,
+}
+
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sources")
+            .field("file", &self.file)
+            .field("env", &self.env.len())
+            .field("flags", &self.flags)
+            .finish()
+    }
+}
+
+impl fmt::Debug for FlagSetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FlagSetting")
+            .field("flag", &self.flag)
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A configuration without errors, and what is to be said about it.

@@ -1,7 +1,10 @@
 //! Feishu (or Lark, or a private deployment) as a [`Directory`]: one call over HTTP, with a token
 //! from the cache. Never loops, never retries; knows nothing of callers, quota or cache.
 
+mod answer;
 mod error;
+#[cfg(fuzz_hooks)]
+pub mod fuzzing;
 pub mod token;
 mod traced;
 mod wire;
@@ -13,6 +16,7 @@ use futures_util::{FutureExt as _, future::BoxFuture};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
+use zeroize::Zeroizing;
 
 use crate::{
     clock,
@@ -24,7 +28,7 @@ use crate::{
     quota::{Meter, MonthSpent},
 };
 
-use error::Context;
+use answer::Head;
 use token::{CredentialKey, FetchedToken, TokenCache, TokenSource, TokenStatus, Tokens};
 use traced::CallSpan;
 
@@ -284,40 +288,16 @@ impl Api {
             .send()
             .await
             .map_err(|error| error::from_transport(&error))?;
-        let status = response.status();
-        span.answered(status);
-        let header_log_id = log_id(response.headers());
-        let retry_after = retry_after(response.headers());
-        let body = self.body(response, header_log_id.as_ref()).await?;
-        let mut envelope: wire::Envelope = serde_json::from_slice(&body)
-            .map_err(|why| error::not_json(status, header_log_id.clone(), describe(&why)))?;
-        let body = envelope.error();
-        let log_id = header_log_id.or_else(|| {
-            let log_id = body.log_id.clone();
-            log_id.filter(|id| wire::is_plain(id, 128))
-        });
-        if envelope.code != 0 {
-            let mut error = error::from_code(
-                envelope.code,
-                Context {
-                    batch,
-                    body,
-                    log_id,
-                    retry_after,
-                    is_server_error: status.is_server_error(),
-                },
-            );
+        let head = Head::of(&response);
+        span.answered(head.status);
+        let body = self.body(response, head.log_id.as_ref()).await?;
+        head.read(&body, batch).map_err(|mut error| {
             // Feishu itself links to a page for missing scopes alone.
             if matches!(error.kind, Kind::BadCredentials | Kind::AppUnavailable) {
                 error.help_url = error.help_url.or_else(|| self.app_page("baseinfo"));
             }
-            return Err(error);
-        }
-        if !status.is_success() {
-            return Err(error::not_json(status, log_id, "contradicts its own body"));
-        }
-        serde_json::from_value(envelope.rest)
-            .map_err(|_| error::not_json(status, log_id, "has another shape than documented"))
+            error
+        })
     }
 
     /// A page of the app's in the developer console, which lives beside the API.
@@ -331,8 +311,9 @@ impl Api {
         &self,
         mut response: reqwest::Response,
         log_id: Option<&String>,
-    ) -> Result<Vec<u8>, DirectoryError> {
-        let mut body = Vec::new();
+    ) -> Result<Zeroizing<Vec<u8>>, DirectoryError> {
+        // It may hold a token.
+        let mut body = Zeroizing::new(Vec::new());
         loop {
             match response.chunk().await {
                 Ok(None) => return Ok(body),
@@ -366,29 +347,27 @@ impl TokenSource for Api {
                 app_id: &self.settings.app_id,
                 app_secret: self.settings.app_secret.expose_secret(),
             });
-            let answer: wire::TokenAnswer = self
-                .send(Endpoint::Token, wire::TOKEN_PATH, request, None)
-                .await?;
-            let value = answer.tenant_access_token.unwrap_or_default();
-            let seconds = answer
-                .expire
-                .and_then(|s| u64::try_from(s).ok())
-                .unwrap_or(0);
-            // A token goes into a header; a JWT of Feishu's newer endpoint takes 4 kB.
-            if !wire::is_plain(&value, 16 * 1024) || seconds == 0 {
-                return Err(error::plain(
-                    Kind::InvalidResponse,
-                    "Feishu gave no usable access token".to_owned(),
-                    None,
-                ));
-            }
-            Ok(FetchedToken {
-                value: value.into(),
-                expires_in: Duration::from_secs(seconds),
-            })
+            let sent = self.send(Endpoint::Token, wire::TOKEN_PATH, request, None);
+            usable(sent.await?)
         }
         .boxed()
     }
+}
+
+/// The token of an answer, if it can be one.
+fn usable(answer: wire::TokenAnswer) -> Result<FetchedToken, DirectoryError> {
+    let value = SecretString::from(answer.tenant_access_token.unwrap_or_default());
+    let seconds = answer.expire.and_then(|s| u64::try_from(s).ok());
+    let seconds = seconds.unwrap_or(0);
+    // A token goes into a header; a JWT of Feishu's newer endpoint takes 4 kB.
+    if !wire::is_plain(value.expose_secret(), 16 * 1024) || seconds == 0 {
+        let message = "Feishu gave no usable access token".to_owned();
+        return Err(error::plain(Kind::InvalidResponse, message, None));
+    }
+    Ok(FetchedToken {
+        value,
+        expires_in: Duration::from_secs(seconds),
+    })
 }
 
 /// This program's share of the month is spent: no call leaves until the next.
@@ -440,31 +419,4 @@ fn client(settings: &FeishuSettings) -> Result<reqwest::Client, SetupError> {
     builder
         .build()
         .map_err(|error| SetupError::Client(error.without_url().to_string()))
-}
-
-/// Feishu's log ID, wherever it stands.
-fn log_id(headers: &http::HeaderMap) -> Option<String> {
-    ["x-tt-logid", "x-request-id"]
-        .iter()
-        .filter_map(|name| headers.get(*name)?.to_str().ok())
-        .find(|id| wire::is_plain(id, 128))
-        .map(str::to_owned)
-}
-
-/// How long Feishu's gateway asks to wait: whole seconds.
-fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {
-    let value = headers.get("x-ogw-ratelimit-reset")?.to_str().ok()?;
-    let seconds: u64 = value.trim().parse().ok()?;
-    // It is a count of seconds within the window; anything else is not to be believed.
-    Some(Duration::from_secs(seconds.clamp(1, 60)))
-}
-
-fn describe(why: &serde_json::Error) -> &'static str {
-    if why.is_eof() {
-        "is cut off"
-    } else if why.is_syntax() {
-        "is not JSON"
-    } else {
-        "has another shape than documented"
-    }
 }

@@ -8,7 +8,7 @@
 //!
 //! [`cache`] remembers answers, and [`store`] keeps them for the next process.
 //!
-//! Around it: [`admin`] looks after it; [`app`] puts the parts together from the [`config`]; [`cli`] has the commands;
+//! Around it: [`hardening`] keeps the process's memory to itself; [`admin`] looks after it; [`app`] puts the parts together from the [`config`]; [`cli`] has the commands;
 //! [`sandbox`] is a simulated Feishu that knows nothing of the rest; [`shutdown`] is how it all
 //! ends. ARCHITECTURE.md says why, and who may import whom.
 
@@ -26,6 +26,7 @@ pub mod deadline;
 pub mod directory;
 pub mod feishu;
 pub mod grpc;
+pub mod hardening;
 pub mod http;
 pub mod identity;
 pub mod log_limit;

@@ -7,5 +7,7 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // Before there is anything that a panic could tell.
+    feishu_id::hardening::hide_what_panics_say();
     feishu_id::cli::run(std::env::args_os())
 }

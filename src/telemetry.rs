@@ -30,8 +30,9 @@ pub enum LogLevel {
     Trace,
 }
 
-/// Libraries that tell of every frame and connection: heard only when something is odd.
-const TALKATIVE: [&str; 6] = ["h2", "hyper", "hyper_util", "reqwest", "tonic", "rustls"];
+/// What tells of itself at the level that was asked for. Libraries, some of which tell of every frame
+/// and header, are heard only when something is odd, whichever they are.
+const OURS: &str = "feishu_id";
 
 /// Changes how much is logged while the program runs. Cloning gives another handle of the same.
 #[derive(Clone, Debug)]
@@ -64,10 +65,9 @@ pub fn init(level: LogLevel, format: LogFormat) -> Volume {
 
 fn targets(level: Level) -> Targets {
     // `Level` counts a quieter level as the smaller one.
-    let talkative = level.min(Level::WARN);
     Targets::new()
-        .with_default(level)
-        .with_targets(TALKATIVE.map(|target| (target, talkative)))
+        .with_default(level.min(Level::WARN))
+        .with_target(OURS, level)
 }
 
 impl From<LogLevel> for Level {

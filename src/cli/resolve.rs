@@ -16,6 +16,8 @@ use crate::pb::identity as pb;
 use super::{Ending, Failure, client::AccessArgs, setup::ConfigArgs, terminal};
 use bulk::{Batch, Question};
 use input::Input;
+#[cfg(fuzz_hooks)]
+pub use input::fuzzing;
 use output::{Format, Output};
 use progress::Progress;
 use tally::Tally;

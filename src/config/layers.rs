@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, ffi::OsString, path::Path, sync::Arc};
 
 use toml::de::{DeTable, DeValue};
+use zeroize::Zeroizing;
 
 use super::{ConfigError, Origin, Sources, value::Raw, watched::Watched};
 
@@ -11,7 +12,13 @@ use super::{ConfigError, Origin, Sources, value::Raw, watched::Watched};
 const PREFIX: &str = "FEISHU_ID_";
 
 /// Variables with the prefix that are flags of the command line, not settings.
-const COMMAND_LINE: [&str; 4] = ["API_KEY", "CONFIG", "LOG_LEVEL", "LOG_FORMAT"];
+const COMMAND_LINE: [&str; 5] = [
+    "ALLOW_CORE_DUMPS",
+    "API_KEY",
+    "CONFIG",
+    "LOG_LEVEL",
+    "LOG_FORMAT",
+];
 
 /// Variables with the prefix that are flags of the command line and settings, too, so that they win over
 /// the file: the command line's spelling, and the key. A variable of the key's own name is weaker.
@@ -211,7 +218,8 @@ impl Layers {
 
     fn add_file(&mut self, path: &Path) {
         let text = match std::fs::read_to_string(path) {
-            Ok(text) => text,
+            // It may hold secrets.
+            Ok(text) => Zeroizing::new(text),
             Err(error) => {
                 self.watched.note(path, None);
                 let message = format!("cannot be read: {error}");

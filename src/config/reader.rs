@@ -3,6 +3,8 @@
 
 use std::{collections::BTreeSet, ffi::OsStr, ops::RangeInclusive, path::Path};
 
+use zeroize::Zeroizing;
+
 use super::{
     ConfigError, ConfigErrors, Effective, Origin,
     layers::{Layers, Setting},
@@ -92,9 +94,9 @@ impl Reader {
 
     /// The whole of a file that is not too long. It is noted as one to be watched, also if it is not
     /// there.
-    pub(super) fn file(&mut self, path: &Path, limit: u64) -> Result<Vec<u8>, String> {
+    pub(super) fn file(&mut self, path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>, String> {
         let read = files::read_at_most(path, limit);
-        let content = read.as_ref().ok().map(Vec::as_slice);
+        let content = read.as_ref().ok().map(|content| content.as_slice());
         self.layers.watched.note(path, content);
         read
     }

@@ -354,6 +354,35 @@ fn debug_shows_no_secret() {
     let loaded = load("debug", toml, &[]).unwrap();
     assert!(!format!("{loaded:?}").contains("hunter2"));
     assert!(!loaded.effective().to_string().contains("hunter2"));
+    let sources = Sources {
+        file: None,
+        env: env(&[("FEISHU_APP_SECRET", "hunter2")]),
+        flags: vec![FlagSetting {
+            flag: "--listen",
+            key: "grpc.listen",
+            value: "hunter2".to_owned(),
+        }],
+    };
+    let shown = format!("{sources:?}");
+    assert!(
+        shown.contains("--listen") && !shown.contains("hunter2"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_proxys_user_is_masked_too() {
+    let toml = "[tenants.a]\napp_id = \"x\"\napp_secret = \"s\"\n\
+                proxy = \"http://hunter2:hunter2@p:3128\"";
+    let printed = load("proxy-user", toml, &[])
+        .unwrap()
+        .effective()
+        .to_string();
+    assert!(
+        printed.contains("\"http://********:********@p:3128/\""),
+        "{printed}"
+    );
+    assert!(!printed.contains("hunter2"), "{printed}");
 }
 
 fn beside(directory: &Scratch, name: &str) -> String {

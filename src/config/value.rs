@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use jiff::tz::TimeZone;
 use secrecy::SecretString;
+use zeroize::Zeroize as _;
 
 /// A setting as it was written. No `Debug`: it may hold a secret.
 pub(super) enum Raw {
@@ -20,6 +21,15 @@ pub(super) enum Raw {
     Other(&'static str),
     /// The text of a variable or a flag, which has no type yet.
     Text(String),
+}
+
+/// Any of them may be a secret, and which are is not known here.
+impl Drop for Raw {
+    fn drop(&mut self) {
+        if let Self::String(text) | Self::Text(text) = self {
+            text.zeroize();
+        }
+    }
 }
 
 impl Raw {

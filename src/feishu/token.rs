@@ -15,6 +15,7 @@ use std::{
     time::Duration,
 };
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use futures_util::future::BoxFuture;
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
@@ -400,7 +401,10 @@ async fn load(
         }
     };
     state.credential = Credential::Accepted;
-    let is_rejected = |old: &Arc<Token>| old.expose() == fetched.value.expose_secret();
+    let is_rejected = |old: &Arc<Token>| {
+        let (old, new) = (old.expose(), fetched.value.expose_secret());
+        verify_slices_are_equal(old.as_bytes(), new.as_bytes()).is_ok()
+    };
     if state.rejected.as_ref().is_some_and(is_rejected) {
         // Once. After the pause it gets another chance: the rejection may have been a fluke, and
         // Feishu gives no other token while this one has half an hour left.

@@ -185,7 +185,7 @@ impl ErrorBody {
             .iter()
             .flatten()
             .filter_map(|violation| violation.subject.clone())
-            .filter(|scope| is_plain(scope, 128))
+            .filter(|scope| is_scope(scope))
             .take(MOST)
             .collect()
     }
@@ -196,7 +196,7 @@ impl ErrorBody {
             .iter()
             .flatten()
             .filter_map(|help| help.url.clone())
-            .find(|url| url.starts_with("http") && is_plain(url, 2048))
+            .find(|url| is_page(url))
     }
 
     /// The keys that Feishu points at, by `emails[3]` or `emails.3`.
@@ -224,6 +224,31 @@ impl ErrorBody {
 /// break neither a log line nor a header.
 pub(super) fn is_plain(text: &str, longest: usize) -> bool {
     !text.is_empty() && text.len() <= longest && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
+/// Whether a text is a log ID, which goes into logs and to callers: letters, digits and what joins them,
+/// and longer than a mobile number. An e-mail address has an @.
+pub(super) fn is_log_id(text: &str) -> bool {
+    /// Feishu's have 32 and more, a UUID 36; a number in E.164 at most 15.
+    const LENGTHS: std::ops::RangeInclusive<usize> = 16..=128;
+    LENGTHS.contains(&text.len()) && text.bytes().all(|b| is_word(b) || b == b'.')
+}
+
+/// Whether a text is a scope, such as `contact:user.id:readonly`: no identifier has a colon.
+fn is_scope(text: &str) -> bool {
+    let allowed = |b| is_word(b) || matches!(b, b':' | b'.');
+    text.len() <= 128 && text.contains(':') && text.bytes().all(allowed)
+}
+
+/// Whether a text is a page that people may be sent to. One with an @, which may be an address or come
+/// before another host, is not.
+fn is_page(text: &str) -> bool {
+    let of_the_web = text.starts_with("https://") || text.starts_with("http://");
+    of_the_web && is_plain(text, 2048) && !text.contains('@') && !text.contains("%40")
+}
+
+fn is_word(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')
 }
 
 #[cfg(test)]
@@ -295,6 +320,42 @@ mod tests {
         }
         assert!(people(r#"{"data":{}}"#, &keys).is_empty());
         assert!(people(r#"{"data":{"user_list":null}}"#, &keys).is_empty());
+    }
+
+    #[test]
+    fn what_feishu_might_repeat_of_people_is_no_log_id_no_scope_and_no_page() {
+        for id in [
+            "20260911093000A1B2C3D4E5F60718293A",
+            "0f8fad5b-d9cb-469f-a165-70867728950e",
+        ] {
+            assert!(is_log_id(id), "{id}");
+        }
+        let number = "+8613800138000";
+        for text in [
+            "",
+            "wei.wang@acme.example-0123456789",
+            number,
+            "13800138000",
+            &"x".repeat(129),
+        ] {
+            assert!(
+                !is_log_id(text) && !is_scope(text) && !is_page(text),
+                "{text}"
+            );
+        }
+        assert!(is_scope("contact:user.employee_id:readonly") && is_scope("a:b_as_app"));
+        assert!(!is_scope("mailto:wei.wang@acme.example") && !is_scope("tel:+8613800138000"));
+        assert!(is_page(
+            "https://open.feishu.cn/app/cli_1/auth?q=a:b&op_from=openapi"
+        ));
+        for page in [
+            "https://open.feishu.cn/?q=wei@acme.example",
+            "https://open.feishu.cn/?q=wei%40acme.example",
+            "https://open.feishu.cn@elsewhere.example/",
+            "httpx://open.feishu.cn/",
+        ] {
+            assert!(!is_page(page), "{page}");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::{Code, Status, body::Body};
 
 use super::{place::Place, refusal, request::X_REQUEST_ID, services::Answer, timeout::TimedBody};
-use crate::{deadline::Deadline, trace::Scope};
+use crate::{deadline::Deadline, metrics::Rpcs, trace::Scope};
 
 /// The answer to one request.
 pub(super) struct Answering {
@@ -51,13 +51,14 @@ pub(super) struct Heard {
 }
 
 impl Heard {
-    pub(super) fn new<B>(scope: Scope, request: &Request<B>, began: Instant) -> Self {
-        let path = tracing::enabled!(tracing::Level::DEBUG);
-        Self {
-            scope,
-            path: path.then(|| request.uri().path().into()),
-            began,
-        }
+    pub(super) fn new<B>(scope: Scope, request: &Request<B>, began: Instant, rpcs: &Rpcs) -> Self {
+        let path = tracing::enabled!(tracing::Level::DEBUG).then(|| {
+            let path = request.uri().path();
+            // What is no RPC may be anything, somebody's address too.
+            let known = rpcs.name(rpcs.find(path)).is_some();
+            if known { path.into() } else { "other".into() }
+        });
+        Self { scope, path, began }
     }
 }
 

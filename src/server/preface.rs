@@ -50,7 +50,14 @@ where
 /// Whether a request of HTTP/1 begins so. What is neither that nor HTTP/2 must get no answer (RFC 9113,
 /// section 3.4).
 fn is_http1(bytes: &[u8]) -> bool {
-    const METHODS: [&[u8]; 6] = [b"GET ", b"POST ", b"HEAD ", b"PUT ", b"DELETE ", b"OPTIONS "];
+    const METHODS: [&[u8]; 6] = [
+        b"GET ",
+        b"POST ",
+        b"HEAD ",
+        b"PUT ",
+        b"DELETE ",
+        b"OPTIONS ",
+    ];
     METHODS.iter().any(|method| bytes.starts_with(method))
 }
 

@@ -46,7 +46,7 @@ pub struct Peer {
 }
 
 /// The caller's own id of a request (`x-request-id`); an extension of a request that brought one of
-/// at most 128 visible ASCII characters. It is sent back with the answer.
+/// at most 128 visible ASCII characters, none of them an @. It is sent back with the answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestId(HeaderValue);
 
@@ -79,7 +79,9 @@ impl RequestId {
     fn from_headers(headers: &HeaderMap) -> Option<Self> {
         let value = headers.get(X_REQUEST_ID)?;
         let fits = (1..=MAX_REQUEST_ID_BYTES).contains(&value.len());
-        (fits && value.as_bytes().iter().all(u8::is_ascii_graphic)).then(|| Self(value.clone()))
+        // It stands in the log, where no e-mail address may stand.
+        let may_stand = |b: &u8| b.is_ascii_graphic() && *b != b'@';
+        (fits && value.as_bytes().iter().all(may_stand)).then(|| Self(value.clone()))
     }
 }
 
@@ -111,7 +113,7 @@ impl Shared {
             Some(RequestId(value)) => trace::RequestId::given(value.clone()),
             None => trace::RequestId::made(self.settings.process, peer.connection, number),
         };
-        let mut heard = Heard::new(Scope::of(id), &request, began);
+        let mut heard = Heard::new(Scope::of(id), &request, began, &self.settings.metrics);
         let mut place = match self.places.enter(request.uri().path(), began) {
             Ok(place) => place,
             Err(Full) => return Answering::refused(refusal::overloaded(), None, heard),

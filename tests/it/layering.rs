@@ -9,7 +9,7 @@ use std::{
 /// Each part of `src`, and the parts that it may import. `*` is everything.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("lib", &[]),
-    ("main", &["cli"]),
+    ("main", &["cli", "hardening"]),
     ("cli", &["*"]),
     ("app", &["*"]),
     // Logs are set up before there is anything else.
@@ -108,6 +108,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("trace", &[]),
     ("log_limit", &[]),
+    ("hardening", &["clock"]),
     ("pb", &[]),
 ];
 

@@ -6,10 +6,13 @@
 )]
 
 mod allocations;
+mod canaries;
 mod certificates;
 mod cli;
 mod descriptors;
+mod hardening;
 mod layering;
+mod masked;
 mod observe;
 mod reload;
 mod sandbox;

@@ -1,6 +1,8 @@
 //! The identifiers to resolve, one at a time: from arguments, a file of lines, or CSV. Never holds
 //! more of a file than a row. Knows nothing of what becomes of them.
 
+#[cfg(fuzz_hooks)]
+pub mod fuzzing;
 mod lines;
 mod table;
 

@@ -82,9 +82,13 @@ pub(super) fn read_proxy(reader: &mut Reader, key: &str) -> Option<SecretString>
     };
     match parse_proxy(text.expose_secret()) {
         Ok(mut url) => {
+            // A URL with a host, which this is, can have both. Where tokens are the user's name, that
+            // is the secret.
             if url.password().is_some() {
-                // A URL with a host, which this is, can have a password.
                 let _ = url.set_password(Some(MASK));
+            }
+            if !url.username().is_empty() {
+                let _ = url.set_username(MASK);
             }
             reader.show(key, Some(url.to_string().show()), origin);
             Some(text)

@@ -74,6 +74,24 @@ fn a_secret_file_beside_the_configuration_is_read_without_its_newline() {
 }
 
 #[test]
+fn a_secret_in_place_of_its_files_path_is_not_repeated() {
+    let secret = "hunter2hunter2hunter2hunter2hunt";
+    let toml = format!("[tenants.a]\napp_id = \"x\"\napp_secret_file = \"{secret}\"");
+    let told = errors("secret-as-path", &toml, &[]);
+    assert!(told.contains("looks like the secret itself"), "{told}");
+    assert!(!told.contains("hunter2"), "{told}");
+    // A file may be called anything.
+    let scratch = Scratch::new("odd-name");
+    scratch.file(secret, "other");
+    let sources = Sources {
+        file: Some(scratch.file("c.toml", &toml)),
+        ..Sources::default()
+    };
+    let config = Config::load(&sources).unwrap().config;
+    assert_eq!(config.tenants[0].app_secret.expose_secret(), "other");
+}
+
+#[test]
 fn a_bad_secret_file_is_named_with_its_key() {
     let scratch = Scratch::new("bad-secret-file");
     scratch.file("empty", "\n");

@@ -45,9 +45,9 @@ impl Header {
                 .position(|name| name.eq_ignore_ascii_case(wanted.trim()))
         };
         let columns = match column {
-            Some(wanted) => Columns::Any(position(wanted).ok_or_else(|| {
-                format!("has no column {wanted:?}; it has: {}", names.join(", "))
-            })?),
+            Some(wanted) => {
+                Columns::Any(position(wanted).ok_or_else(|| no_such_column(wanted, &names))?)
+            }
             None => Columns::ByKind {
                 email: position("email"),
                 mobile: position("mobile"),
@@ -68,6 +68,20 @@ impl Header {
             )),
             columns => Ok(Some(Self { delimiter, columns })),
         }
+    }
+}
+
+/// Repeats the columns that there are, unless the first line is no header: then it is somebody's data.
+fn no_such_column(wanted: &str, names: &[String]) -> String {
+    /// No column's name has so many; a mobile number has more.
+    const DIGITS: usize = 6;
+    let is_data = |name: &String| {
+        name.contains('@') || name.chars().filter(|c| c.is_numeric()).count() >= DIGITS
+    };
+    if names.iter().any(is_data) {
+        format!("has no column {wanted:?}: its first line is no header")
+    } else {
+        format!("has no column {wanted:?}; it has: {}", names.join(", "))
     }
 }
 
