@@ -28,11 +28,15 @@ Example:
   # certificate = \"server.pem\"
   # key = \"server.key\"
   # client_ca = \"clients.pem\"        # then clients must show a certificate of theirs
+
+  # [telemetry]                        # traces, by OTLP over gRPC
+  # otlp_endpoint = \"http://127.0.0.1:4317\"
   END
   feishu-id check-config feishu-id.toml
 
 Without a file, one tenant comes from FEISHU_APP_ID, FEISHU_APP_SECRET or
-FEISHU_APP_SECRET_FILE, and FEISHU_BASE_URL.
+FEISHU_APP_SECRET_FILE, and FEISHU_BASE_URL. OTEL_EXPORTER_OTLP_ENDPOINT and
+OTEL_SERVICE_NAME fill [telemetry] where nothing else does.
 
 A running server reads all of this again on SIGHUP, and when a file has changed. The
 environment is that of its start. What it cannot change while it runs is listed at the end;
