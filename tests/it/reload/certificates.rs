@@ -30,6 +30,8 @@ struct Secured {
     server: Server,
     certificates: Folder,
     authority: Authority,
+    /// The section of its configuration.
+    section: String,
 }
 
 impl Secured {
@@ -41,11 +43,12 @@ impl Secured {
             .write(&certificates.path(""), "server");
         let path = |name| certificates.path(name).display().to_string();
         let (certificate, key) = (path("server.pem"), path("server.key"));
-        let besides = format!("[tls]\ncertificate = \"{certificate}\"\nkey = \"{key}\"");
+        let section = format!("[tls]\ncertificate = \"{certificate}\"\nkey = \"{key}\"\n");
         Self {
-            server: Server::start(name, &besides).await,
+            server: Server::start(name, &section).await,
             certificates,
             authority,
+            section,
         }
     }
 
@@ -99,7 +102,7 @@ fn request() -> ResolveUserIdsRequest {
 }
 
 #[tokio::test]
-async fn a_hundred_certificates_under_load_fail_no_call() {
+async fn a_hundred_certificates_and_configurations_under_load_fail_no_call() {
     let secured = Secured::start("tls-hundred").await;
     let (is_over, calls) = (AtomicBool::new(false), AtomicUsize::new(0));
     let replacing = async {
@@ -110,6 +113,9 @@ async fn a_hundred_certificates_under_load_fail_no_call() {
             secured
                 .certificates
                 .write("server.pem", &issued.certificate);
+            let (section, per_second) = (&secured.section, 40 + n % 10);
+            let changed = format!("{section}[quota]\nper_second = {per_second}");
+            secured.server.configure(&changed);
             secured.server.signal("-HUP");
             secured.server.until_reloads("applied", f64::from(n)).await;
             last = Some(issued);

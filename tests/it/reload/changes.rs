@@ -52,14 +52,14 @@ async fn calling(server: &Server, meanwhile: impl Future<Output = ()>) -> usize 
                     return;
                 }
                 let who = format!("load-{}@acme.example", caller * 1000 + n % 100);
-                let request = request("", &who, n % 10 == 0);
+                let request = request("", &who, n % 50 == 0);
                 let answer = client.resolve_user_ids(request).await;
                 let answer = answer.unwrap_or_else(|failed| panic!("{failed}: {}", server.log()));
                 let resolution = answer.into_inner().resolutions.remove(0);
                 assert_eq!(resolution.outcome(), Outcome::Resolved);
                 calls.fetch_add(1, Ordering::Relaxed);
-                // Some 50 calls a second in all, a tenth of which go to Feishu.
-                sleep(Duration::from_millis(50)).await;
+                // Some 300 calls a second in all, a few of which go to Feishu.
+                sleep(Duration::from_millis(10)).await;
             }
         }
     };
