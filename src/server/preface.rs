@@ -19,9 +19,6 @@ const HTTP1_ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
     content-type: text/plain\r\ncontent-length: 59\r\nconnection: close\r\n\r\n\
     this port speaks gRPC, that is HTTP/2 with prior knowledge\n";
 
-/// How TLS begins.
-const TLS_HANDSHAKE: u8 = 0x16;
-
 /// Reads the preface and gives the connection back as if it had not been read; None when it is
 /// something else or the client leaves. The caller sets the time limit.
 pub(super) async fn expect<IO>(mut io: IO) -> io::Result<Option<Replayed<IO>>>
@@ -35,11 +32,9 @@ where
         filled += count;
         let so_far = read.get(..filled).unwrap_or_default();
         if count == 0 || !PREFACE.starts_with(so_far) {
-            if is_http1(so_far) {
-                part(&mut io, HTTP1_ANSWER).await;
-            } else if so_far.first() == Some(&TLS_HANDSHAKE) {
-                // An end, not a reset: whoever looks for the fault finds that nobody answers TLS here.
-                part(&mut io, &[]).await;
+            if count > 0 {
+                let words = if is_http1(so_far) { HTTP1_ANSWER } else { &[] };
+                part(&mut io, words).await;
             }
             return Ok(None);
         }
@@ -158,13 +153,19 @@ mod tests {
         assert!(closed.await.unwrap());
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn other_bytes_get_no_answer() {
-        let (mut client, server) = tokio::io::duplex(1024);
-        client.write_all(b"\x16\x03\x01\x02\x00").await.unwrap();
-        assert!(expect(server).await.unwrap().is_none());
-        let mut answer = Vec::new();
-        client.read_to_end(&mut answer).await.unwrap();
-        assert!(answer.is_empty());
+        for bytes in [
+            b"\x16\x03\x01\x02\x00".as_slice(),
+            b"PRI * HTTP/1.1\r\n\r\n",
+            b"SSH-2.0-client\r\n",
+        ] {
+            let (mut client, server) = tokio::io::duplex(1024);
+            client.write_all(bytes).await.unwrap();
+            assert!(expect(server).await.unwrap().is_none());
+            let mut answer = Vec::new();
+            client.read_to_end(&mut answer).await.unwrap();
+            assert!(answer.is_empty());
+        }
     }
 }
