@@ -1,8 +1,10 @@
 //! The composition root: from the configuration to running parts. The only file that knows every
 //! type; it decides nothing that a part could decide itself.
 
+mod callers;
 mod compose;
 mod descriptors;
+mod gate;
 mod observe;
 mod persist;
 mod reload;
@@ -19,6 +21,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tonic::transport::{Channel, Endpoint};
 
 use compose::Composer;
+use gate::Door;
 use reload::Reloader;
 use signals::Signals;
 
@@ -26,6 +29,8 @@ pub use compose::Changes;
 pub use reload::{Reloading, StartedWith};
 
 use crate::{
+    audit::Auditing,
+    callers::Callers,
     config::Config,
     feishu::SetupError,
     grpc::{
@@ -163,8 +168,9 @@ pub async fn serve(config: Config, options: ServeOptions) -> Result<(), AppError
         max_connections: descriptors::make_room(config.grpc.max_connections),
         tls,
         tracing: traces.tracing.clone().at(grpc.local_addr().ok()),
-        ..settings(&config, &registry)?
+        ..settings(&config, &registry, &composer.callers)?
     };
+    let auditing = Auditing::start(composer.callers.audit().clone());
     let listening = Listening {
         grpc: grpc.local_addr().unwrap_or(config.grpc.listen),
         health: probes.as_ref().and_then(|p| p.local_addr().ok()),
@@ -199,6 +205,7 @@ pub async fn serve(config: Config, options: ServeOptions) -> Result<(), AppError
         let _ended = reloads.await;
     }
     composer.lock().await.close().await;
+    auditing.close();
     traces.close().await;
     // Last, so that probes see the whole drain.
     pages.end().await;
@@ -213,6 +220,8 @@ fn for_probes(settings: ServerSettings) -> ServerSettings {
     ServerSettings {
         max_connections: settings.max_connections.min(MAX_CONNECTIONS),
         tls: None,
+        // Nothing here needs a credential, and what is not here needs none to be told so.
+        gate: None,
         ..settings
     }
 }
@@ -243,7 +252,7 @@ pub async fn in_process(config: Config) -> Result<InProcess, AppError> {
     let settings = ServerSettings {
         // There is no other replica to go to, and no way to connect again.
         max_connection_age: Duration::from_hours(365 * 24),
-        ..settings(&config, &registry)?
+        ..settings(&config, &registry, &composer.callers)?
     };
     let (client, service) = tokio::io::duplex(PIPE);
     let serving = server::serve_io(service, services, settings, shutdown);
@@ -275,8 +284,11 @@ fn services(
         max_in_flight_batches: config.grpc.max_in_flight_batches,
     };
     let (v1, v1alpha) = reflection::services().map_err(AppError::Reflection)?;
-    let identity = Identity::server(composer.resolver.clone(), limits, shutdown.clone());
-    let admin = Administration::server(composer.admin.clone(), limits.max_identifiers);
+    let callers = &composer.callers;
+    let resolver = composer.resolver.clone();
+    let identity = Identity::server(resolver, callers.clone(), limits, shutdown.clone());
+    let most = limits.max_identifiers;
+    let admin = Administration::server(composer.admin.clone(), callers.clone(), most);
     Ok(Services::default()
         .with(identity)
         .with(admin)
@@ -291,7 +303,11 @@ fn health_server(health: HealthService) -> HealthServer<HealthService> {
     HealthServer::new(health).max_decoding_message_size(MAX_REQUEST_BYTES)
 }
 
-fn settings(config: &Config, registry: &Registry) -> Result<ServerSettings, AppError> {
+fn settings(
+    config: &Config,
+    registry: &Registry,
+    callers: &Callers,
+) -> Result<ServerSettings, AppError> {
     let known = reflection::methods().map_err(AppError::Reflection)?;
     Ok(ServerSettings {
         max_connections: config.grpc.max_connections,
@@ -300,6 +316,7 @@ fn settings(config: &Config, registry: &Registry) -> Result<ServerSettings, AppE
         keepalive_interval: config.grpc.keepalive_interval,
         keepalive_timeout: config.grpc.keepalive_timeout,
         drain_timeout: config.drain.timeout,
+        gate: Some(Arc::new(Door(callers.clone()))),
         metrics: Rpcs::new(registry, known),
         arrivals: Arrivals::new(registry),
         ..ServerSettings::default()

@@ -3,10 +3,26 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-/// Whom fairness counts as one: a connection, by its number, until callers are configured. The
-/// default is for requests that came by none, as in tests.
+/// Whom fairness counts as one: a configured caller, whatever connections they come by; a connection, by
+/// its number, as long as nobody is configured. The default is for requests that came by none, as in
+/// tests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CallerId(pub u64);
+
+impl CallerId {
+    /// Above every number that a connection can come to have.
+    const CONFIGURED: u64 = 1 << 63;
+
+    /// The configured caller with this number.
+    pub fn configured(number: usize) -> Self {
+        Self(Self::CONFIGURED | u64::try_from(number).unwrap_or_default())
+    }
+
+    /// Whether it is a configured caller.
+    pub fn is_configured(self) -> bool {
+        self.0 >= Self::CONFIGURED
+    }
+}
 
 /// The names of the client certificate that TLS has verified, if there was one: the DNS names and URIs
 /// of its subject alternative name.

@@ -6,6 +6,7 @@ mod check_config;
 mod client;
 mod completions;
 mod json;
+mod keys;
 mod resolve;
 mod sandbox;
 mod serve;
@@ -90,6 +91,7 @@ enum Command {
     Sandbox(sandbox::SandboxArgs),
     Cache(cache::CacheArgs),
     CheckConfig(check_config::CheckConfigArgs),
+    Keys(keys::KeysArgs),
     Completions(completions::CompletionsArgs),
 }
 
@@ -147,6 +149,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Sandbox(args) => block_on(sandbox::run(args)),
         Command::Cache(args) => block_on(cache::run(args)),
         Command::CheckConfig(args) => check_config::run(args),
+        Command::Keys(args) => keys::run(args),
         Command::Completions(args) => completions::run(&args, &mut CommandLine::command()),
     };
     exit_code(ended)

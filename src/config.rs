@@ -6,6 +6,7 @@
 
 mod at_run_time;
 mod cache;
+mod callers;
 mod data;
 mod drain;
 mod effective;
@@ -30,6 +31,7 @@ use std::{
 };
 
 pub use cache::{CacheConfig, StoreKind};
+pub use callers::{CallerConfig, IdKind};
 pub use data::DataConfig;
 pub use drain::DrainConfig;
 pub use effective::Effective;
@@ -58,6 +60,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// The tenants by name; empty if none is configured.
     pub tenants: Vec<TenantConfig>,
+    /// Who may call; everybody, if it is empty.
+    pub callers: Vec<CallerConfig>,
     /// How Feishu is called.
     pub upstream: UpstreamConfig,
     /// This service's share of what Feishu allows.
@@ -173,7 +177,9 @@ impl Config {
             log: LogConfig::read(&mut reader),
             telemetry: TelemetryConfig::read(&mut reader),
             tenants: tenants::read(&mut reader),
+            callers: callers::read(&mut reader),
         };
+        callers::check_tenants(&mut reader, &config);
         let grpc = &config.grpc;
         let listeners = [
             ("grpc.listen", Some(grpc.listen)),

@@ -1,7 +1,9 @@
 //! The API: generated services in, the resolver's words out. No generated type goes further down,
 //! and no status code comes from further down.
 
+mod access;
 pub mod admin;
+mod books;
 mod convert;
 pub mod health;
 mod noted;
@@ -16,19 +18,24 @@ use futures_util::Stream;
 use tokio::time::Instant;
 use tonic::{Code, Request, Response, Status, Streaming, codec::CompressionEncoding};
 
+pub use access::unauthenticated;
+use books::Books;
+
 use crate::{
+    audit::Rpc,
     batch::WhenFull,
     caller::CallerId,
+    callers::{Callers, Entered},
     deadline::Deadline,
     identity::Identifier,
     log_limit::LogLimit,
-    metrics::{self, Tally},
+    metrics,
     pb::identity::{
         self as pb, ResolveUserIdsRequest, ResolveUserIdsResponse, ResolveUserIdsStreamRequest,
         ResolveUserIdsStreamResponse,
         identity_service_server::{IdentityService, IdentityServiceServer},
     },
-    resolver::{Answered, Failure, Reason, Resolution, Resolver, Tenants, Terms, Told},
+    resolver::{Failure, Reason, Resolution, Resolver, Tenants, Terms, Told},
     shutdown::Shutdown,
 };
 
@@ -64,12 +71,14 @@ struct Arrival {
     caller: CallerId,
     deadline: Deadline,
     when_full: WhenFull,
+    rpc: Rpc,
 }
 
 /// `feishu.identity.v1.IdentityService`.
 #[derive(Clone)]
 pub struct Identity {
     resolver: Arc<Resolver>,
+    callers: Callers,
     limits: Limits,
     shutdown: Shutdown,
     /// Requests that failed as a whole, by tenant.
@@ -78,9 +87,15 @@ pub struct Identity {
 
 impl Identity {
     /// The service itself.
-    pub fn new(resolver: Arc<Resolver>, limits: Limits, shutdown: Shutdown) -> Self {
+    pub fn new(
+        resolver: Arc<Resolver>,
+        callers: Callers,
+        limits: Limits,
+        shutdown: Shutdown,
+    ) -> Self {
         Self {
             resolver,
+            callers,
             limits,
             shutdown,
             failed: Arc::default(),
@@ -90,11 +105,12 @@ impl Identity {
     /// The service, ready to be served.
     pub fn server(
         resolver: Arc<Resolver>,
+        callers: Callers,
         limits: Limits,
         shutdown: Shutdown,
     ) -> IdentityServiceServer<Self> {
         let longest = longest_request(limits.max_identifiers);
-        IdentityServiceServer::new(Self::new(resolver, limits, shutdown))
+        IdentityServiceServer::new(Self::new(resolver, callers, limits, shutdown))
             .accept_compressed(CompressionEncoding::Gzip)
             .accept_compressed(CompressionEncoding::Zstd)
             .send_compressed(CompressionEncoding::Gzip)
@@ -107,32 +123,41 @@ impl Identity {
     async fn resolve(
         &self,
         request: ResolveUserIdsRequest,
+        entered: &Entered,
         arrival: Arrival,
     ) -> Result<ResolveUserIdsResponse, Box<status::Rejection>> {
-        match self.recall(request, arrival)? {
+        match self.recall(request, entered, arrival)? {
             Recalled::All(response) => Ok(response),
-            Recalled::Some(batch) => self.find_out(*batch).await,
+            Recalled::Some(batch) => self.find_out(*batch, entered).await,
         }
+    }
+
+    /// What a batch takes of what its caller may ask for. One with more than the limit is refused anyway.
+    fn weight(&self, request: &ResolveUserIdsRequest) -> usize {
+        request.identifiers.len().min(self.limits.max_identifiers)
     }
 
     /// Answers those who are known already, without waiting.
     fn recall(
         &self,
         request: ResolveUserIdsRequest,
+        entered: &Entered,
         arrival: Arrival,
     ) -> Result<Recalled, Box<status::Rejection>> {
+        let caller = entered.caller();
+        let tenant = &request.tenant;
         let terms = convert::terms(&request, self.limits.max_identifiers, arrival)
-            .map_err(|rejection| self.about(&request.tenant, *rejection))?;
+            .map_err(|rejection| self.refuse(entered, arrival.rpc, tenant, *rejection))?;
         let tenants = self.resolver.tenants();
-        let session = tenants
-            .begin(&request.tenant, &terms)
-            .map_err(|e| self.about(&request.tenant, status::Rejection::about_tenant(e)))?;
-        let tenant = tenants.name_of(&request.tenant);
-        let mut noted = Noted::begin(tenant, request.identifiers.len());
+        let session = access::begin(&tenants, caller, tenant, &terms).map_err(|failure| {
+            let rejection = status::Rejection::about_tenant(failure);
+            self.refuse(entered, arrival.rpc, tenant, rejection)
+        })?;
+        let mut noted = Noted::begin(tenants.name_of(tenant), request.identifiers.len());
         let recalling = noted.part("recall");
         let mut resolutions = Vec::with_capacity(request.identifiers.len());
         let mut unknown = Vec::new();
-        let mut tally = session.tally();
+        let mut books = Books::new(&session, &mut noted);
         for identifier in request.identifiers {
             resolutions.push(pb::Resolution::default());
             let index = resolutions.len() - 1;
@@ -142,16 +167,13 @@ impl Identity {
             match convert::normal_form(&identifier) {
                 Err(invalid) => {
                     let invalid = Resolution::Invalid((&invalid).into()).into();
-                    count(&mut tally, &mut noted, &invalid);
+                    books.add_answered(&invalid);
                     convert::fill(message, invalid.resolution);
                 }
                 Ok(who) => match session.recall(&who, message) {
-                    Told::Found(source) => {
-                        tally.add(metrics::Outcome::Resolved, source.counted());
-                        noted.add(metrics::Outcome::Resolved, source.counted());
-                    }
+                    Told::Found(source) => books.add(metrics::Outcome::Resolved, source.counted()),
                     Told::Otherwise(answered) => {
-                        count(&mut tally, &mut noted, &answered);
+                        books.add_answered(&answered);
                         convert::fill(message, answered.resolution);
                     }
                     Told::Nothing => unknown.push((index, who.into_identifier())),
@@ -159,16 +181,17 @@ impl Identity {
             }
             message.identifier = Some(identifier);
         }
+        books.close(caller.account(), arrival.rpc, tenants.name_of(tenant));
         drop(recalling);
         let response = ResolveUserIdsResponse { resolutions };
         if unknown.is_empty() {
             return Ok(Recalled::All(response));
         }
-        drop(tally);
         Ok(Recalled::Some(Box::new(Batch {
             tenants: Guard::into_inner(tenants),
             tenant: request.tenant,
             terms,
+            rpc: arrival.rpc,
             response,
             unknown,
             noted,
@@ -179,30 +202,35 @@ impl Identity {
     async fn find_out(
         &self,
         batch: Batch,
+        entered: &Entered,
     ) -> Result<ResolveUserIdsResponse, Box<status::Rejection>> {
+        let caller = entered.caller();
         let (mut response, mut noted) = (batch.response, batch.noted);
-        let session = batch
-            .tenants
-            .begin(&batch.tenant, &batch.terms)
-            .map_err(|e| self.about(&batch.tenant, status::Rejection::about_tenant(e)))?;
+        let tenants = &batch.tenants;
+        let session =
+            access::begin(tenants, caller, &batch.tenant, &batch.terms).map_err(|failure| {
+                let rejection = status::Rejection::about_tenant(failure);
+                self.refuse(entered, batch.rpc, &batch.tenant, rejection)
+            })?;
         let found_out = session.find_out(batch.unknown);
         let found_out = if noted.is_on() {
             noted.scope().wrap(found_out).await
         } else {
             found_out.await
         };
-        let mut tally = session.tally();
+        let mut books = Books::new(&session, &mut noted);
         for (_, answered) in &found_out {
-            count(&mut tally, &mut noted, answered);
+            books.add_answered(answered);
         }
-        drop(tally);
+        let tenant = tenants.name_of(&batch.tenant);
+        books.close(caller.account(), batch.rpc, tenant);
         if found_out.len() == response.resolutions.len()
             && let Some(failure) =
                 convert::common_failure(found_out.iter().map(|(_, answered)| &answered.resolution))
         {
             noted.fail(failure.reason);
-            self.tell(batch.tenants.name_of(&batch.tenant), failure);
-            return Err(self.about(&batch.tenant, failure.clone().into()));
+            self.tell(tenant, failure);
+            return Err(self.about(entered, &batch.tenant, failure.clone().into()));
         }
         for (index, answered) in found_out {
             if let Some(message) = response.resolutions.get_mut(index) {
@@ -227,8 +255,27 @@ impl Identity {
         }
     }
 
-    fn about(&self, tenant: &str, rejection: status::Rejection) -> Box<status::Rejection> {
-        Box::new(rejection.of_tenant(self.resolver.tenants().name_of(tenant)))
+    /// A request that is refused before anybody is asked about; it is booked.
+    fn refuse(
+        &self,
+        entered: &Entered,
+        rpc: Rpc,
+        tenant: &str,
+        rejection: status::Rejection,
+    ) -> Box<status::Rejection> {
+        access::book(entered, rpc, rejection.reason());
+        self.about(entered, tenant, rejection)
+    }
+
+    fn about(
+        &self,
+        entered: &Entered,
+        tenant: &str,
+        rejection: status::Rejection,
+    ) -> Box<status::Rejection> {
+        let tenants = self.resolver.tenants();
+        let tenant = access::name_of(entered.caller(), tenant, tenants.name_of(tenant));
+        Box::new(rejection.of_tenant(tenant))
     }
 }
 
@@ -246,6 +293,7 @@ struct Batch {
     tenants: Arc<Tenants>,
     tenant: String,
     terms: Terms,
+    rpc: Rpc,
     response: ResolveUserIdsResponse,
     /// Whom nobody knows yet, each with their place in the response.
     unknown: Vec<(usize, Identifier)>,
@@ -258,14 +306,22 @@ impl IdentityService for Identity {
         &self,
         request: Request<ResolveUserIdsRequest>,
     ) -> Result<Response<ResolveUserIdsResponse>, Status> {
+        let entered = access::entered(&self.callers, &request)?;
         let arrival = Arrival {
             caller: caller(&request),
             deadline: deadline(&request).unwrap_or_else(|| Deadline::after(DEFAULT_DEADLINE)),
             when_full: WhenFull::Shed,
+            rpc: Rpc::ResolveUserIds,
         };
         let may_compress = request.metadata().contains_key(ACCEPT_ENCODING);
+        let request = request.into_inner();
+        if let Err(until) = entered.caller().take(self.weight(&request)) {
+            let failure = access::rate_limited(until);
+            access::book(&entered, arrival.rpc, failure.reason);
+            return Err(status::Rejection::from(failure).into());
+        }
         let response = self
-            .resolve(request.into_inner(), arrival)
+            .resolve(request, &entered, arrival)
             .await
             .map_err(|rejection| Status::from(*rejection))?;
         let is_small = response.resolutions.len() < COMPRESS_FROM;
@@ -284,8 +340,12 @@ impl IdentityService for Identity {
         &self,
         request: Request<Streaming<ResolveUserIdsStreamRequest>>,
     ) -> Result<Response<Self::ResolveUserIdsStreamStream>, Status> {
-        let (caller, deadline) = (caller(&request), deadline(&request));
-        let answers = stream::answers(self.clone(), request.into_inner(), caller, deadline);
+        let source = stream::Source {
+            entered: access::entered(&self.callers, &request)?,
+            caller: caller(&request),
+            deadline: deadline(&request),
+        };
+        let answers = stream::answers(self.clone(), request.into_inner(), source);
         Ok(Response::new(Box::pin(answers)))
     }
 }
@@ -293,12 +353,6 @@ impl IdentityService for Identity {
 /// The longest message that a request with so many identifiers needs, in bytes.
 fn longest_request(max_identifiers: usize) -> usize {
     (max_identifiers * REQUEST_BYTES_AN_IDENTIFIER).max(MIN_REQUEST_BYTES)
-}
-
-fn count(tally: &mut Tally<'_>, noted: &mut Noted, answered: &Answered) {
-    let (outcome, source) = answered.counted();
-    tally.add(outcome, source);
-    noted.add(outcome, source);
 }
 
 /// The caller's deadline, if one was given.

@@ -1,23 +1,25 @@
 //! feishu-id: e-mail addresses and mobile numbers in, Feishu IDs out, over gRPC.
 //!
-//! One request's path: [`server`] accepts it and sets its [`caller`] and [`deadline`]; [`grpc`]
-//! checks it and parses each [`identity`]; [`resolver`] asks for everybody once and says what the
+//! One request's path: [`server`] accepts it and sets its [`caller`] and [`deadline`], once the
+//! [`callers`] know who that is; [`grpc`] checks it and what the caller may, and parses each [`identity`]; [`resolver`] asks for everybody once and says what the
 //! rows mean; [`batch`] packs the keys into calls, each with a permit of [`quota`]; [`feishu`],
 //! which is a [`directory`], makes the call with a token that [`coalesce`] lets it fetch once for
 //! all.
 //!
 //! [`cache`] remembers answers, and [`store`] keeps them for the next process.
 //!
-//! Around it: [`hardening`] keeps the process's memory to itself; [`admin`] looks after it; [`app`] puts the parts together from the [`config`]; [`cli`] has the commands;
+//! Around it: [`hardening`] keeps the process's memory to itself; [`admin`] looks after it; [`audit`] says who asked for how much; [`app`] puts the parts together from the [`config`]; [`cli`] has the commands;
 //! [`sandbox`] is a simulated Feishu that knows nothing of the rest; [`shutdown`] is how it all
 //! ends. ARCHITECTURE.md says why, and who may import whom.
 
 pub mod admin;
 pub mod app;
+pub mod audit;
 pub mod backoff;
 pub mod batch;
 pub mod cache;
 pub mod caller;
+pub mod callers;
 pub mod cli;
 pub mod clock;
 pub mod coalesce;

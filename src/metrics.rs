@@ -21,6 +21,7 @@ mod reload;
 mod rpc;
 mod upstream;
 mod wait;
+mod watch;
 
 pub use about::About;
 pub use arrivals::{Arrivals, HandshakeFailure, Refusal};
@@ -32,3 +33,4 @@ pub use reload::{ReloadResult, Reloads};
 pub use rpc::{Rpc, Rpcs, code_name};
 pub use upstream::{CallResult, Endpoint, Upstream};
 pub use wait::Waited;
+pub use watch::watch;

@@ -6,6 +6,7 @@
 mod accept;
 mod answering;
 mod connection;
+mod gate;
 mod handlers;
 mod parting;
 mod place;
@@ -27,6 +28,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+pub use gate::Gate;
 pub use request::{Peer, RequestId};
 pub use services::Services;
 pub use settings::ServerSettings;

@@ -68,6 +68,8 @@ fn targets(level: Level) -> Targets {
     Targets::new()
         .with_default(level.min(Level::WARN))
         .with_target(OURS, level)
+        // Who asked for what is told however little else is.
+        .with_target("audit", level.max(Level::INFO))
 }
 
 impl From<LogLevel> for Level {

@@ -72,17 +72,21 @@ pub struct TenantStatus {
 }
 
 impl Admin {
-    /// How the service is, and this tenant, or all of them for an empty name. Waits for nobody.
+    /// How the service is, and this tenant, or for an empty name all those that may be told of. Waits for
+    /// nobody.
     ///
     /// # Errors
     /// If there is no tenant of that name.
-    pub fn status(&self, tenant: &str) -> Result<Status, Failure> {
+    pub fn status(
+        &self,
+        tenant: &str,
+        may_be_told: impl Fn(&str) -> bool,
+    ) -> Result<Status, Failure> {
         let all = self.tenants.load();
         let tenants = if tenant.is_empty() {
             // One that goes at this moment is left out.
-            let statuses = all
-                .iter()
-                .map(|(name, parts)| self.tenant_status(name, parts));
+            let told = all.iter().filter(|(name, _)| may_be_told(name));
+            let statuses = told.map(|(name, parts)| self.tenant_status(name, parts));
             statuses.filter_map(Result::ok).collect()
         } else {
             let parts = all.get(tenant).ok_or_else(Failure::no_such_tenant)?;

@@ -7,8 +7,10 @@ use tokio::{task::JoinSet, time::Instant};
 
 use crate::{
     admin::{Admin, stored::Stored},
+    audit::Audit,
     backoff::random,
     cache::{Cache, Ttls},
+    callers::Callers,
     config::{Config, TenantConfig, TlsConfig},
     feishu::token::TokenCache,
     metrics::Registry,
@@ -17,7 +19,7 @@ use crate::{
 };
 
 use super::{
-    AppError, observe,
+    AppError, callers, observe,
     persist::{Bookkeeping, Persisted, Shelves},
     tenant::{Change, Means, Running},
 };
@@ -32,6 +34,7 @@ pub(super) struct Composer {
     pub(super) admin: Arc<Admin>,
     /// What the listener shows and asks for, if it is encrypted.
     pub(super) tls: Option<Tls>,
+    pub(super) callers: Callers,
     means: Means,
     registry: Registry,
     shelves: Option<Arc<Shelves>>,
@@ -74,7 +77,10 @@ impl Composer {
         let resolver = Arc::new(Resolver::new(BTreeMap::new(), None));
         let shelves = persisted.as_ref().map(|p| Arc::new(Shelves::new(p)));
         let stored = shelves.clone().map(|shelves| shelves as Arc<dyn Stored>);
+        let audit = Audit::default();
+        observe::audit(registry, &audit);
         let mut composer = Self {
+            callers: Callers::new(audit),
             admin: Arc::new(Admin::new(resolver.clone(), cache.clone(), stored)),
             resolver,
             tls: tls_terms(config.tls.as_ref())?.map(Tls::new),
@@ -154,6 +160,8 @@ impl Composer {
             self.leaving.push((Instant::now() + LINGER, running));
         }
         self.publish(config).await;
+        // Once there are the tenants that they may ask about.
+        self.callers.replace(callers::settings(config));
         Ok(changes)
     }
 

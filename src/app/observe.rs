@@ -6,6 +6,7 @@ use tokio::{net::TcpListener, sync::oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
+    audit::Audit,
     backoff::random,
     batch::Gauge,
     cache::Cache,
@@ -138,6 +139,19 @@ pub(super) fn certificate(registry: &Registry, tls: Option<&Tls>) {
             size(tls.expires())
         });
     }
+}
+
+/// Shows who asks, and who was refused.
+pub(super) fn audit(registry: &Registry, audit: &Audit) {
+    let (callers, refused) = (audit.clone(), audit.clone());
+    metrics::watch(registry, &about::CALLER_IDENTIFIERS, move |show| {
+        callers.each_caller(|caller, outcome, count| {
+            show(&[("caller", caller), ("outcome", outcome)], count);
+        });
+    });
+    metrics::watch(registry, &about::REFUSED_CALLERS, move |show| {
+        refused.each_refusal(|reason, count| show(&[("reason", reason)], count));
+    });
 }
 
 /// Shows a tenant's queue.

@@ -28,7 +28,8 @@ Examples:
   feishu-id cache flush --tenant acme --negative
   feishu-id cache stats --server https://ids.example:50051 --ca-file ca.pem
 
-A server answers these to callers on its own machine alone.";
+A server with callers configured answers these to a key with the permission admin (--api-key-file,
+FEISHU_ID_API_KEY); one without, to callers on its own machine.";
 
 /// See and flush what a running server remembers.
 #[derive(Args)]

@@ -24,6 +24,14 @@ Example:
   app_secret_file = \"acme.secret\"      # or app_secret = \"...\"
   # base_url = \"https://open.larksuite.com\"
 
+  [callers.billing]                    # who may call; without any, everybody who can connect
+  key_hashes = [\"sha256:...\"]         # as `feishu-id keys new billing` prints it
+  tenants = [\"acme\"]                  # or [\"*\"]; in a variable, separated by commas
+  # user_id_types = [\"user_id\"]       # all
+  # permissions = [\"fresh\", \"admin\"] # none: a max_age under a minute; flush and status
+  # identifiers_per_second = 100       # or \"off\"
+  # certificate_identity = [\"billing.example\"]
+
   # [tls]                              # for any other address than a loopback one
   # certificate = \"server.pem\"
   # key = \"server.key\"

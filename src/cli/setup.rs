@@ -77,6 +77,7 @@ pub(super) fn complete(
     };
     refuse_tenants_beside_sandbox(&loaded)?;
     loaded.config.tenants.clone_from(tenants);
+    loaded.config.check_callers()?;
     // What is simulated ends with the simulation.
     loaded.config.cache.store = StoreKind::None;
     Ok(loaded)

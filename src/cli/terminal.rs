@@ -21,6 +21,20 @@ pub(super) fn print(text: &str) -> Result<(), Failure> {
         .map_err(|error| output_failure(&error))
 }
 
+/// The same of what must not stay behind in a buffer: standard output keeps what it has printed.
+pub(super) fn print_secret(parts: &[&str]) -> Result<(), Failure> {
+    let write = || {
+        // Unlike the standard library's handle this one has no buffer.
+        let handle = std::os::fd::AsFd::as_fd(&io::stdout()).try_clone_to_owned()?;
+        let mut stdout = std::fs::File::from(handle);
+        for part in parts {
+            stdout.write_all(part.as_bytes())?;
+        }
+        Ok(())
+    };
+    write().map_err(|error: io::Error| output_failure(&error))
+}
+
 /// What a failed write means for the command.
 pub(super) fn output_failure(error: &io::Error) -> Failure {
     if is_broken_pipe(error) {

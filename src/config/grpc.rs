@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{
+    Origin, callers,
     reader::Reader,
     tls,
     value::{OptionalAddress, Value as _},
@@ -59,7 +60,8 @@ impl GrpcConfig {
         const SECOND: Duration = Duration::from_secs(1);
         let default = Self::default();
         let insecure = reader.setting("grpc.insecure", default.insecure);
-        let is_protected = insecure || tls::is_configured(reader);
+        let is_protected =
+            insecure || tls::is_configured(reader) || callers::are_configured(reader);
         let config = Self {
             insecure,
             listen: reader.checked("grpc.listen", default.listen, |address| {
@@ -68,9 +70,9 @@ impl GrpcConfig {
                 }
                 Err(format!(
                     "{address} can be reached from other machines, and this listener has neither \
-                     encryption nor authentication: set tls.certificate and tls.key, listen on a \
-                     loopback address, or set grpc.insecure = true if the network in between is \
-                     trusted"
+                     encryption nor authentication: set tls.certificate and tls.key, configure \
+                     callers, listen on a loopback address, or set grpc.insecure = true if the \
+                     network in between is trusted"
                 ))
             }),
             health_listen: reader
@@ -113,7 +115,24 @@ impl GrpcConfig {
             ),
         };
         config.check_ports(reader);
+        config.warn_of_keys_in_clear(reader);
         config
+    }
+
+    /// Callers without encryption keep strangers out who only call. Not whoever sees the network.
+    fn warn_of_keys_in_clear(&self, reader: &mut Reader) {
+        let is_reachable = !self.listen.ip().is_loopback();
+        let is_protected = self.insecure || tls::is_configured(reader);
+        if is_reachable && !is_protected && callers::are_configured(reader) {
+            let origin = reader.origin("grpc.listen").cloned();
+            let origin = origin.unwrap_or(Origin::Default);
+            reader.warn(format!(
+                "{origin}: grpc.listen: {} is not encrypted: callers' keys and people's contact \
+                 data can be read on the way: set tls.certificate and tls.key; or if the \
+                 network in between is trusted, say so by grpc.insecure = true",
+                self.listen
+            ));
+        }
     }
 
     fn check_ports(&self, reader: &mut Reader) {

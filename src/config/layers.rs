@@ -20,6 +20,9 @@ const COMMAND_LINE: [&str; 5] = [
     "LOG_FORMAT",
 ];
 
+/// Sections that hold sections of any name.
+pub(super) const NAMED: [&str; 2] = ["tenants", "callers"];
+
 /// Variables with the prefix that are flags of the command line and settings, too, so that they win over
 /// the file: the command line's spelling, and the key. A variable of the key's own name is weaker.
 const COMMAND_LINE_KEYS: [(&str, &str); 1] = [("FEISHU_ID_LOG_LEVEL", "log.level")];
@@ -170,7 +173,7 @@ impl Layers {
     /// They fill the tenant `default`, stronger than the file. Where other tenants have been
     /// configured by name they are left alone: somebody's shell must not add a tenant to a server.
     fn add_plain(&mut self, plain: Vec<(&'static str, Setting)>) {
-        let names = self.tenant_names();
+        let names = self.names("tenants");
         let applies = names.is_empty() || names.iter().any(|name| name == PLAIN_TENANT);
         for (key, setting) in plain {
             if !applies {
@@ -195,10 +198,11 @@ impl Layers {
         }
     }
 
-    /// The names that the file or the environment mentions, good or bad, in order.
-    pub(super) fn tenant_names(&self) -> Vec<String> {
+    /// The names that the file or the environment mentions in this section, good or bad, in order.
+    pub(super) fn names(&self, section: &str) -> Vec<String> {
+        let inside = format!("{section}.");
         let keys = self.settings.keys().filter_map(|key| {
-            let rest = key.strip_prefix("tenants.")?;
+            let rest = key.strip_prefix(&inside)?;
             // A quoted name may hold dots; it will be refused, but as the one name it is.
             let split = if rest.starts_with(['"', '\'']) {
                 rest.rsplit_once('.')
@@ -208,7 +212,7 @@ impl Layers {
             Some(split?.0)
         });
         let tables = self.tables.keys().filter_map(|table| {
-            let rest = table.strip_prefix("tenants.")?;
+            let rest = table.strip_prefix(&inside)?;
             let nested = !rest.starts_with(['"', '\'']) && rest.contains('.');
             (!nested).then_some(rest)
         });
@@ -258,28 +262,12 @@ impl Layers {
                 format!("{prefix}.{key_text}")
             };
             let origin = file.origin(key.span().start);
-            let raw = match value.get_ref() {
-                DeValue::Table(inner) => {
-                    self.tables.insert(path.clone(), origin);
-                    self.add_table(file, &path, inner);
-                    continue;
-                }
-                DeValue::String(text) => Raw::String(text.to_string()),
-                DeValue::Boolean(value) => Raw::Boolean(*value),
-                DeValue::Integer(number) => {
-                    match i64::from_str_radix(number.as_str(), number.radix()) {
-                        Ok(number) => Raw::Integer(number),
-                        Err(_) => Raw::Other("a number too large"),
-                    }
-                }
-                DeValue::Float(number) => match number.as_str().parse() {
-                    Ok(number) => Raw::Float(number),
-                    Err(_) => Raw::Other("a float"),
-                },
-                DeValue::Datetime(_) => Raw::Other("a date"),
-                DeValue::Array(_) => Raw::Other("an array"),
-            };
-            self.add(path, raw, origin);
+            if let DeValue::Table(inner) = value.get_ref() {
+                self.tables.insert(path.clone(), origin);
+                self.add_table(file, &path, inner);
+            } else {
+                self.add(path, raw(value.get_ref()), origin);
+            }
         }
     }
 }
@@ -295,6 +283,32 @@ impl File<'_> {
             path: Arc::clone(&self.path),
             line: position(self.text, offset).0,
         }
+    }
+}
+
+fn raw(value: &DeValue<'_>) -> Raw {
+    match value {
+        DeValue::String(text) => Raw::String(text.to_string()),
+        DeValue::Boolean(value) => Raw::Boolean(*value),
+        DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
+            Ok(number) => Raw::Integer(number),
+            Err(_) => Raw::Other("a number too large"),
+        },
+        DeValue::Float(number) => match number.as_str().parse() {
+            Ok(number) => Raw::Float(number),
+            Err(_) => Raw::Other("a float"),
+        },
+        DeValue::Datetime(_) => Raw::Other("a date"),
+        // No setting is an array of arrays, or of tables: one level, whatever the file holds.
+        DeValue::Array(items) => Raw::List(items.iter().map(|item| flat(item.get_ref())).collect()),
+        DeValue::Table(_) => Raw::Other("a table"),
+    }
+}
+
+fn flat(value: &DeValue<'_>) -> Raw {
+    match value {
+        DeValue::Array(_) => Raw::Other("an array"),
+        value => raw(value),
     }
 }
 
@@ -317,13 +331,16 @@ fn segment(key: &str) -> String {
     }
 }
 
-/// `GRPC__LISTEN` is `grpc.listen`. A tenant's name may itself hold `__`; its keys never do.
+/// `GRPC__LISTEN` is `grpc.listen`. A tenant's or caller's name may itself hold `__`; its keys never do.
 fn key_of(variable: &str) -> String {
     let lower = variable.to_ascii_lowercase();
-    if let Some(rest) = lower.strip_prefix("tenants__")
-        && let Some((name, key)) = rest.rsplit_once("__")
-    {
-        return format!("tenants.{name}.{key}");
+    for section in NAMED {
+        if let Some((name, key)) = lower
+            .strip_prefix(section)
+            .and_then(|rest| rest.strip_prefix("__")?.rsplit_once("__"))
+        {
+            return format!("{section}.{name}.{key}");
+        }
     }
     lower.replace("__", ".")
 }

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::{
     ConfigError, ConfigErrors, Effective, Origin,
-    layers::{Layers, Setting},
+    layers::{Layers, NAMED, Setting},
     tenants::files,
     value::{Raw, Value},
     watched::Watched,
@@ -142,8 +142,9 @@ impl Reader {
         origin.cloned().unwrap_or(Origin::Default)
     }
 
-    pub(super) fn tenant_names(&self) -> Vec<String> {
-        self.layers.tenant_names()
+    /// What the sections inside this one are called.
+    pub(super) fn names(&self, section: &str) -> Vec<String> {
+        self.layers.names(section)
     }
 
     pub(super) fn show(&mut self, key: &str, value: Option<String>, origin: Origin) {
@@ -194,7 +195,7 @@ impl Reader {
         }
         for (table, origin) in &self.layers.tables {
             let section = table.split('.').next().unwrap_or(table);
-            let known = section == "tenants" || self.is_section(section);
+            let known = NAMED.contains(&section) || self.is_section(section);
             if !known && !told.contains(section) {
                 let error = ConfigError::of_key(table, origin, "no such section");
                 self.layers.errors.push(error);
@@ -211,7 +212,7 @@ impl Reader {
 /// What was probably meant: the nearest known key, or the keys of the section.
 fn hint(key: &str, known: &BTreeSet<String>) -> String {
     let prefix = format!("{key}.");
-    if known.iter().any(|other| other.starts_with(&prefix)) || key == "tenants" {
+    if known.iter().any(|other| other.starts_with(&prefix)) || NAMED.contains(&key) {
         return format!("; {key} is a section: write [{key}] and its keys below");
     }
     let section = key.rsplit_once('.').map_or("", |(section, _)| section);
@@ -222,14 +223,16 @@ fn hint(key: &str, known: &BTreeSet<String>) -> String {
             (true, Some((_, a)), Some((_, b))) => (a, b),
             _ => (key, other.as_str()),
         };
-        strsim::normalized_damerau_levenshtein(a, b)
+        let alike = strsim::normalized_damerau_levenshtein(a, b);
+        // Before all others, also where they are called almost alike: callers.a.x and callers.b.x.
+        (same && alike >= ALIKE, alike)
     };
     let nearest = known
         .iter()
         .map(|other| (likeness(other), other))
-        .max_by(|(a, _), (b, _)| a.total_cmp(b));
+        .max_by(|((own, a), _), ((other, b), _)| own.cmp(other).then(a.total_cmp(b)));
     match nearest {
-        Some((alike, other)) if alike >= ALIKE => format!("; did you mean {other}?"),
+        Some(((_, alike), other)) if alike >= ALIKE => format!("; did you mean {other}?"),
         _ => String::new(),
     }
 }

@@ -67,7 +67,7 @@ impl TenantConfig {
 /// Reads every tenant that any source names.
 pub(super) fn read(reader: &mut Reader) -> Vec<TenantConfig> {
     let mut tenants = Vec::new();
-    for name in reader.tenant_names() {
+    for name in reader.names("tenants") {
         let key = format!("tenants.{name}");
         if !is_name(&name) {
             let origin = reader.place(&key);

@@ -15,6 +15,7 @@ use secrecy::ExposeSecret as _;
 
 use super::*;
 
+mod callers;
 mod reload;
 mod sources;
 mod store;

@@ -17,6 +17,8 @@ pub(super) enum Raw {
     Boolean(bool),
     /// A TOML float.
     Float(f64),
+    /// A TOML array.
+    List(Vec<Raw>),
     /// Any other TOML value, by the name of its type.
     Other(&'static str),
     /// The text of a variable or a flag, which has no type yet.
@@ -46,6 +48,7 @@ impl Raw {
             Self::Integer(_) => "a whole number",
             Self::Boolean(_) => "true or false without quotes",
             Self::Float(_) => "a float",
+            Self::List(_) => "an array",
             Self::Other(name) => name,
             Self::Text(_) => "a text",
         }
@@ -199,6 +202,40 @@ impl Value for TimeZone {
 
     fn show(&self) -> String {
         quote(self.iana_name().unwrap_or("UTC+8"))
+    }
+}
+
+/// Several of a type: a TOML array, or one without its brackets; in a variable, separated by commas.
+pub(super) struct List<T>(pub(super) Vec<T>);
+
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T: Value> Value for List<T> {
+    fn parse(raw: &Raw) -> Result<Self, String> {
+        let all: Result<_, String> = match raw {
+            Raw::List(items) => items.iter().map(T::parse).collect(),
+            Raw::Text(text) => {
+                let items = text
+                    .split(',')
+                    .map(str::trim)
+                    .filter(|item| !item.is_empty());
+                items
+                    .map(|item| T::parse(&Raw::Text(item.to_owned())))
+                    .collect()
+            }
+            one @ Raw::String(_) => T::parse(one).map(|one| vec![one]),
+            other => Err(format!("expected an array, found {}", other.type_name())),
+        };
+        all.map(Self)
+    }
+
+    fn show(&self) -> String {
+        let items: Vec<_> = self.0.iter().map(T::show).collect();
+        format!("[{}]", items.join(", "))
     }
 }
 

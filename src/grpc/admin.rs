@@ -11,58 +11,125 @@ use crate::{
         status::{self as known, BreakerState, Credential, Limit},
         stored::StoreStatus,
     },
-    caller::Origin,
+    audit::{Outcome, Rpc},
+    callers::{Caller, Callers, Entered},
     identity::InvalidIdentifier,
     pb::identity::{
         self as pb, FlushCacheRequest, FlushCacheResponse, GetStatusRequest, GetStatusResponse,
         admin_service_server::{AdminService, AdminServiceServer},
         flush_cache_request::Target as Asked,
     },
-    resolver::{Failure, Reason},
+    resolver::Reason,
 };
 
-use super::{convert, longest_request, status::Rejection};
+use super::{access, convert, longest_request, status::Rejection};
+
+/// All tenants, where one could be named.
+const ALL: &str = "*";
 
 /// `feishu.identity.v1.AdminService`.
 #[derive(Clone)]
 pub struct Administration {
     admin: Arc<Admin>,
+    callers: Callers,
     max_identifiers: usize,
 }
 
 impl Administration {
     /// The service itself. `max_identifiers` is the most that can be flushed by name at a time.
-    pub fn new(admin: Arc<Admin>, max_identifiers: usize) -> Self {
+    pub fn new(admin: Arc<Admin>, callers: Callers, max_identifiers: usize) -> Self {
         Self {
             admin,
+            callers,
             max_identifiers,
         }
     }
 
     /// The service, ready to be served.
-    pub fn server(admin: Arc<Admin>, max_identifiers: usize) -> AdminServiceServer<Self> {
-        AdminServiceServer::new(Self::new(admin, max_identifiers))
+    pub fn server(
+        admin: Arc<Admin>,
+        callers: Callers,
+        max_identifiers: usize,
+    ) -> AdminServiceServer<Self> {
+        AdminServiceServer::new(Self::new(admin, callers, max_identifiers))
             .max_decoding_message_size(longest_request(max_identifiers))
     }
 
     async fn flush(
         &self,
-        request: FlushCacheRequest,
+        caller: &Caller,
+        request: &FlushCacheRequest,
     ) -> Result<FlushCacheResponse, Box<Rejection>> {
-        let target = target(&request, self.max_identifiers)?;
+        let target = target(request, self.max_identifiers)?;
+        match target {
+            Target::AllTenants => access::check_all_tenants(caller),
+            _ => access::check_tenant(caller, &self.admin.name_of(&request.tenant)),
+        }
+        .map_err(|failure| Box::new(Rejection::from(failure)))?;
         let flushed = self
             .admin
             .flush(&request.tenant, &target, request.negative_only)
             .await
-            .map_err(|failure| Box::new(Rejection::about_tenant(failure)))?;
+            .map_err(|failure| Rejection::about_tenant(access::hidden(caller, failure)))?;
         Ok(FlushCacheResponse {
             flushed_entries: count(flushed.entries),
             flushed_records: count(flushed.records),
         })
     }
 
-    fn about(&self, tenant: &str, rejection: Rejection) -> Status {
-        rejection.of_tenant(&self.admin.name_of(tenant)).into()
+    fn status(&self, caller: &Caller, tenant: &str) -> Result<GetStatusResponse, Box<Rejection>> {
+        let rights = caller.rights();
+        access::check_tenant(caller, tenant).map_err(Rejection::from)?;
+        let status = self
+            .admin
+            .status(tenant, |name| rights.has_tenant(name))
+            .map_err(|failure| Rejection::about_tenant(access::hidden(caller, failure)))?;
+        let mut response = response(status);
+        if !rights.has_all_tenants() {
+            // What all tenants have in common would tell of the others.
+            response.store = None;
+            if let Some(cache) = &mut response.cache {
+                cache.entries = response.tenants.iter().map(|tenant| tenant.entries).sum();
+            }
+        }
+        Ok(response)
+    }
+
+    /// The answer, booked. `resolved` is the name of the tenant that is meant, or a `*` for all.
+    fn answer<T>(
+        entered: &Entered,
+        (rpc, tenant, resolved): (Rpc, &str, &str),
+        answer: Result<T, Box<Rejection>>,
+    ) -> Result<Response<T>, Status> {
+        let caller = entered.caller();
+        let theirs = caller.rights().has_tenant(resolved).then_some(resolved);
+        let rejection = match answer {
+            Ok(answer) => {
+                caller.account().request(rpc, theirs, Outcome::Done);
+                return Ok(Response::new(answer));
+            }
+            Err(rejection) => rejection,
+        };
+        match rejection.reason() {
+            // Not the caller's fault; there is such a tenant.
+            Reason::StoreUnavailable | Reason::UpstreamInvalidResponse => {
+                caller.account().request(rpc, theirs, Outcome::NotDone);
+            }
+            reason => access::book(entered, rpc, reason),
+        }
+        Err(rejection
+            .of_tenant(access::name_of(caller, tenant, resolved))
+            .into())
+    }
+
+    /// Whoever asks, if they may administer.
+    fn administrator<T>(&self, request: &Request<T>, rpc: Rpc) -> Result<Entered, Status> {
+        let entered = access::entered(&self.callers, request)?;
+        if let Err(failure) = access::check_admin(entered.caller(), request) {
+            access::book(&entered, rpc, failure.reason);
+            return Err(Rejection::from(failure).into());
+        }
+        Ok(entered)
     }
 }
 
@@ -72,39 +139,29 @@ impl AdminService for Administration {
         &self,
         request: Request<FlushCacheRequest>,
     ) -> Result<Response<FlushCacheResponse>, Status> {
-        only_from_here(&request)?;
+        let rpc = Rpc::FlushCache;
+        let entered = self.administrator(&request, rpc)?;
         let request = request.into_inner();
-        let tenant = request.tenant.clone();
-        match self.flush(request).await {
-            Ok(response) => Ok(Response::new(response)),
-            Err(rejection) => Err(self.about(&tenant, *rejection)),
-        }
+        let answer = self.flush(entered.caller(), &request).await;
+        let resolved = match request.target {
+            Some(Asked::AllTenants(_)) => ALL.to_owned(),
+            _ => self.admin.name_of(&request.tenant),
+        };
+        Self::answer(&entered, (rpc, &request.tenant, &resolved), answer)
     }
 
     async fn get_status(
         &self,
         request: Request<GetStatusRequest>,
     ) -> Result<Response<GetStatusResponse>, Status> {
-        only_from_here(&request)?;
+        let rpc = Rpc::GetStatus;
+        let entered = self.administrator(&request, rpc)?;
         let tenant = request.into_inner().tenant;
-        let status = self.admin.status(&tenant);
-        match status {
-            Ok(status) => Ok(Response::new(response(status))),
-            // An empty name means all: it is not the default tenant that was not found.
-            Err(failure) => Err(self.about(&tenant, Rejection::about_tenant(failure))),
-        }
+        let answer = self.status(entered.caller(), &tenant);
+        // An empty name means all, and not the default one.
+        let resolved = if tenant.is_empty() { ALL } else { &tenant };
+        Self::answer(&entered, (rpc, &tenant, resolved), answer)
     }
-}
-
-/// Until callers are configured, whoever is on this machine may administer.
-fn only_from_here<T>(request: &Request<T>) -> Result<(), Status> {
-    let origin: Origin = request.extensions().get().copied().unwrap_or_default();
-    if origin.is_loopback {
-        return Ok(());
-    }
-    let message = "administration is for callers on the same machine as the server: call it by a \
-                   loopback address, such as 127.0.0.1";
-    Err(Rejection::from(Failure::new(Reason::PermissionDenied, message)).into())
 }
 
 /// Whom a request means.

@@ -130,6 +130,8 @@ pub(super) fn reason(reason: Reason) -> pb::ErrorReason {
         Reason::ShuttingDown => pb::ErrorReason::ShuttingDown,
         Reason::PermissionDenied => pb::ErrorReason::PermissionDenied,
         Reason::StoreUnavailable => pb::ErrorReason::StoreUnavailable,
+        Reason::Unauthenticated => pb::ErrorReason::Unauthenticated,
+        Reason::RateLimited => pb::ErrorReason::RateLimited,
     }
 }
 

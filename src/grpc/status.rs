@@ -74,6 +74,11 @@ impl Rejection {
         self
     }
 
+    /// Why.
+    pub(super) fn reason(&self) -> Reason {
+        self.failure.reason
+    }
+
     /// What failed, for an answer in a stream.
     pub(super) fn into_failure(self) -> Failure {
         self.failure
@@ -88,14 +93,16 @@ fn code(reason: Reason) -> Code {
         }
         Reason::TenantNotFound => Code::NotFound,
         Reason::PermissionDenied => Code::PermissionDenied,
+        Reason::Unauthenticated => Code::Unauthenticated,
         Reason::RefusedByFeishu
         | Reason::IdKindNotGranted
         | Reason::ScopeMissing
         | Reason::BadCredentials
         | Reason::AppUnavailable => Code::FailedPrecondition,
-        Reason::QuotaExhausted | Reason::MonthlyQuotaExhausted | Reason::Overloaded => {
-            Code::ResourceExhausted
-        }
+        Reason::QuotaExhausted
+        | Reason::MonthlyQuotaExhausted
+        | Reason::Overloaded
+        | Reason::RateLimited => Code::ResourceExhausted,
         Reason::UpstreamUnavailable
         | Reason::UpstreamInvalidResponse
         | Reason::ShuttingDown

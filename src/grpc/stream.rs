@@ -13,13 +13,16 @@ use futures_util::{
     future::BoxFuture,
     stream::{FuturesUnordered, unfold},
 };
+use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{Status, Streaming};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::{
+    audit::Rpc,
     batch::WhenFull,
     caller::CallerId,
+    callers::Entered,
     deadline::Deadline,
     pb::identity::{
         ResolveUserIdsResponse, ResolveUserIdsStreamRequest, ResolveUserIdsStreamResponse,
@@ -30,7 +33,7 @@ use crate::{
 };
 
 use super::{
-    Arrival, Identity, Recalled, convert, draining,
+    Arrival, Identity, Recalled, access, convert, draining,
     status::{DOMAIN, Rejection},
 };
 
@@ -42,16 +45,15 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_mins(1);
 pub(super) fn answers(
     identity: Identity,
     batches: Streaming<ResolveUserIdsStreamRequest>,
-    caller: CallerId,
-    deadline: Option<Deadline>,
+    source: Source,
 ) -> impl Stream<Item = Result<ResolveUserIdsStreamResponse, Status>> + Send {
     let state = Batches {
         most: identity.limits.max_in_flight_batches.max(1),
         identity,
-        caller,
-        deadline,
+        source,
         scope: Scope::current(),
         incoming: Incoming::Open(Box::new(batches)),
+        held: None,
         in_flight: FuturesUnordered::new(),
     };
     unfold(state, |mut state| async {
@@ -60,18 +62,32 @@ pub(super) fn answers(
     })
 }
 
+/// Where a stream comes from.
+pub(super) struct Source {
+    pub(super) entered: Entered,
+    pub(super) caller: CallerId,
+    /// Of the whole stream.
+    pub(super) deadline: Option<Deadline>,
+}
+
 struct Batches {
     identity: Identity,
-    caller: CallerId,
-    /// Of the whole stream.
-    deadline: Option<Deadline>,
+    source: Source,
     most: usize,
     incoming: Incoming,
+    /// A batch that has been read, and whose caller asks for too much: nothing more is read before its
+    /// turn has come.
+    held: Option<Held>,
     /// The stream's: its batches are parts of it.
     scope: Scope,
     /// Each in a task of its own, so that calls go on while the caller is slow to take answers;
     /// dropped with the stream.
     in_flight: FuturesUnordered<BoxFuture<'static, ResolveUserIdsStreamResponse>>,
+}
+
+struct Held {
+    batch: ResolveUserIdsStreamRequest,
+    until: Instant,
 }
 
 enum Incoming {
@@ -85,7 +101,8 @@ impl Batches {
         loop {
             match &mut self.incoming {
                 Incoming::Open(batches) => {
-                    let has_room = self.in_flight.len() < self.most;
+                    let has_room = self.in_flight.len() < self.most && self.held.is_none();
+                    let until = self.held.as_ref().map(|held| held.until);
                     tokio::select! {
                         // A finished answer first: it makes room. Draining before reading on.
                         biased;
@@ -93,9 +110,16 @@ impl Batches {
                         () = self.identity.shutdown.draining() => {
                             self.incoming = Incoming::Ended(Err(draining()));
                         }
+                        () = turn(until), if until.is_some() => {
+                            if let Some(Held { batch, .. }) = self.held.take()
+                                && let Some(done) = self.take_up(batch)
+                            {
+                                return Some(Ok(done));
+                            }
+                        }
                         batch = batches.message(), if has_room => match batch {
                             Ok(Some(batch)) => {
-                                if let Some(done) = self.start(batch) {
+                                if let Some(done) = self.take_up(batch) {
                                     return Some(Ok(done));
                                 }
                             }
@@ -116,16 +140,42 @@ impl Batches {
         }
     }
 
+    /// Starts it, if the caller may still call, and may ask for so much; else its turn comes later. Its
+    /// time begins when it is started.
+    fn take_up(
+        &mut self,
+        batch: ResolveUserIdsStreamRequest,
+    ) -> Option<ResolveUserIdsStreamResponse> {
+        match self.identity.callers.still(&self.source.entered) {
+            Ok(None) => {}
+            Ok(Some(entered)) => self.source.entered = entered,
+            Err(why) => {
+                self.incoming = Incoming::Ended(Err(access::unauthenticated(why)));
+                return None;
+            }
+        }
+        let request = batch.request.as_ref();
+        let weight = request.map_or(0, |request| self.identity.weight(request));
+        match self.source.entered.caller().take(weight) {
+            Ok(()) => self.start(batch),
+            Err(until) => {
+                self.held = Some(Held { batch, until });
+                None
+            }
+        }
+    }
+
     /// The answer, if it needs no wait; else the work on it has begun.
     fn start(
         &mut self,
         batch: ResolveUserIdsStreamRequest,
     ) -> Option<ResolveUserIdsStreamResponse> {
         let batch_id = batch.batch_id;
-        let recalled = arrival(&batch, self.caller, self.deadline).and_then(|arrival| {
+        let entered = &self.source.entered;
+        let recalled = arrival(&batch, &self.source).and_then(|arrival| {
             let request = batch.request.unwrap_or_default();
             let _entered = self.scope.enter();
-            let recall = || self.identity.recall(request, arrival);
+            let recall = || self.identity.recall(request, entered, arrival);
             // A crash in one batch is that batch's failure.
             catch_unwind(AssertUnwindSafe(recall)).unwrap_or_else(|_panic| Err(crashed()))
         });
@@ -134,8 +184,8 @@ impl Batches {
             Err(rejection) => return Some(answer(batch_id, Err(rejection))),
             Ok(Recalled::Some(batch)) => batch,
         };
-        let identity = self.identity.clone();
-        let work = async move { identity.find_out(*batch).await };
+        let (identity, entered) = (self.identity.clone(), entered.clone());
+        let work = async move { identity.find_out(*batch, &entered).await };
         let task = AbortOnDropHandle::new(tokio::spawn(self.scope.clone().wrap(work)));
         let answer =
             task.map(move |done| answer(batch_id, done.unwrap_or_else(|_| Err(crashed()))));
@@ -157,10 +207,16 @@ fn answer(
     }
 }
 
+/// Ready when a held batch is to be taken up.
+async fn turn(until: Option<Instant>) {
+    if let Some(until) = until {
+        sleep_until(until).await;
+    }
+}
+
 fn arrival(
     batch: &ResolveUserIdsStreamRequest,
-    caller: CallerId,
-    stream_deadline: Option<Deadline>,
+    source: &Source,
 ) -> Result<Arrival, Box<Rejection>> {
     let timeout = match batch.timeout {
         None => DEFAULT_TIMEOUT,
@@ -170,13 +226,14 @@ fn arrival(
             .ok_or_else(|| Box::new(Rejection::invalid("timeout", "must be longer than zero")))?,
     };
     let mut deadline = Deadline::after(timeout);
-    if let Some(stream_deadline) = stream_deadline {
+    if let Some(stream_deadline) = source.deadline {
         deadline = deadline.earlier(stream_deadline);
     }
     Ok(Arrival {
-        caller,
+        caller: source.caller,
         deadline,
         when_full: WhenFull::Wait,
+        rpc: Rpc::ResolveUserIdsStream,
     })
 }
 

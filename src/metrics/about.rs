@@ -111,6 +111,13 @@ metrics! {
     TLS_CERTIFICATE_EXPIRY: Gauge "tls_certificate_expiry" in Seconds,
         "The moment at which the certificate in use expires, in seconds since 1970.";
 
+    // Callers.
+    /// `feishu_id_caller_identifiers_total`
+    CALLER_IDENTIFIERS: Counter "caller_identifiers", "Identifiers answered, by caller and outcome.";
+    /// `feishu_id_refused_callers_total`
+    REFUSED_CALLERS: Counter "refused_callers",
+        "Requests refused because of who calls: no valid credential, or not allowed.";
+
     // Answers.
     /// `feishu_id_identifiers_total`
     IDENTIFIERS: Counter "identifiers" by [tenant, outcome, source],

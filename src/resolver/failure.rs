@@ -32,6 +32,8 @@ pub enum Reason {
     ShuttingDown,
     PermissionDenied,
     StoreUnavailable,
+    Unauthenticated,
+    RateLimited,
 }
 
 /// One reason with what is known about it.
@@ -110,7 +112,9 @@ impl Failure {
             | Reason::ScopeMissing
             | Reason::AppUnavailable
             | Reason::PermissionDenied
-            | Reason::StoreUnavailable => false,
+            | Reason::StoreUnavailable
+            | Reason::Unauthenticated
+            | Reason::RateLimited => false,
         }
     }
 

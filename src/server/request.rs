@@ -1,5 +1,5 @@
-//! What happens to every request before the service that answers it: who calls, the request id, the
-//! deadline, and the limit on requests in flight. Called by `connection`.
+//! What happens to every request before the service that answers it: the limit on requests in flight,
+//! who calls and whether they may, the request id, and the deadline. Called by `connection`.
 
 use std::{
     convert::Infallible,
@@ -14,7 +14,7 @@ use std::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::time::Instant;
-use tonic::body::Body;
+use tonic::{Status, body::Body};
 
 use super::{
     ServerSettings, Services,
@@ -100,6 +100,17 @@ impl Shared {
         &self.settings
     }
 
+    /// Asks the gate, if there is one.
+    fn admit(&self, peer: Peer, request: Request<Incoming>) -> Result<Admitted, Box<Status>> {
+        let by_connection = CallerId(peer.connection);
+        let Some(gate) = &self.settings.gate else {
+            return Ok((request, by_connection));
+        };
+        let (mut head, body) = request.into_parts();
+        let caller = gate.admit(peer, &mut head)?.unwrap_or(by_connection);
+        Ok((Request::from_parts(head, body), caller))
+    }
+
     fn answer(
         &self,
         peer: Peer,
@@ -118,6 +129,21 @@ impl Shared {
             Ok(place) => place,
             Err(Full) => return Answering::refused(refusal::overloaded(), None, heard),
         };
+        if let Some(names) = names {
+            request.extensions_mut().insert(names.clone());
+        }
+        // Before it is traced: strangers make no traces.
+        let admitted = {
+            let _told = heard.scope.enter();
+            self.admit(peer, request)
+        };
+        let caller = match admitted {
+            Ok((admitted, caller)) => {
+                request = admitted;
+                caller
+            }
+            Err(status) => return Answering::refused(*status, Some(place), heard),
+        };
         let span = place.trace(&self.settings.tracing, request.headers());
         heard.scope.set_span(span);
         let deadline = match timeout::deadline(request.headers(), began) {
@@ -130,12 +156,9 @@ impl Shared {
             deadline.unwrap_or_else(|| Deadline::after_moment(began, self.settings.answer_timeout));
         let extensions = request.extensions_mut();
         extensions.insert(peer);
-        extensions.insert(CallerId(peer.connection));
+        extensions.insert(caller);
         let ip = peer.address.map(|address| address.ip());
         extensions.insert(Origin::of(ip));
-        if let Some(names) = names {
-            extensions.insert(names.clone());
-        }
         if let Some(deadline) = deadline {
             extensions.insert(deadline);
         }
@@ -158,6 +181,9 @@ impl Shared {
         Answering::handled(handled, heard)
     }
 }
+
+/// A request that may come in, and whom fairness counts as one.
+type Admitted = (Request<Incoming>, CallerId);
 
 fn no_tunnel() -> Answer {
     let mut response = Response::new(Body::default());

@@ -1,8 +1,8 @@
 //! The server's numbers, each with its reason. Filled in by `app` from the configuration.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use super::Tls;
+use super::{Gate, Tls};
 use crate::{
     metrics::{Arrivals, Rpcs},
     trace::Tracing,
@@ -75,6 +75,8 @@ pub struct ServerSettings {
     /// The bound of a drain: what is still open then is cut. 10 s, a third of the 30 s that
     /// Kubernetes gives a pod.
     pub drain_timeout: Duration,
+    /// Who looks at every request first; without it everybody may come in.
+    pub gate: Option<Arc<dyn Gate>>,
     /// Where requests and connections are counted.
     pub metrics: Rpcs,
     /// Where connections are counted that come to nothing.
@@ -111,6 +113,7 @@ impl Default for ServerSettings {
             uncounted_paths: &["/grpc.health.v1.Health/"],
             answer_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(10),
+            gate: None,
             metrics: Rpcs::default(),
             arrivals: Arrivals::default(),
             tracing: Tracing::default(),

@@ -11,9 +11,10 @@ use feishu_id::{
     backoff::random,
     batch::{BatchSettings, Batcher},
     cache::{Cache, Ttls},
+    callers::{CallerSettings, Callers, KeyHash, Proof, Rate, Rights, Tenants},
     directory::{Directory, DirectoryError, LookupAnswer, LookupBatch},
     grpc::{Identity, Limits},
-    identity::Person,
+    identity::{Person, UserIdType},
     metrics::{Identifiers, Waited},
     pb::identity::{
         Identifier, Outcome, ResolveUserIdsRequest, identifier::Kind,
@@ -55,7 +56,7 @@ impl Directory for Everybody {
     }
 }
 
-fn service() -> Identity {
+fn service(callers: Callers) -> Identity {
     let limit = Limit {
         limit: 50,
         length: Duration::from_secs(1),
@@ -91,7 +92,7 @@ fn service() -> Identity {
         max_identifiers: 1000,
         max_in_flight_batches: 16,
     };
-    Identity::new(Arc::new(resolver), limits, Shutdown::default())
+    Identity::new(Arc::new(resolver), callers, limits, Shutdown::default())
 }
 
 fn request(kinds: Vec<Kind>) -> Request<ResolveUserIdsRequest> {
@@ -104,9 +105,63 @@ fn request(kinds: Vec<Kind>) -> Request<ResolveUserIdsRequest> {
     })
 }
 
+/// A server with a caller, and what the gate puts into this caller's requests.
+fn known() -> (Callers, Proof) {
+    let callers = Callers::default();
+    let rights = Rights {
+        tenants: Tenants::These(["acme".to_owned()].into()),
+        user_id_types: vec![UserIdType::UserId],
+        fresh: false,
+        admin: false,
+    };
+    callers.replace(vec![CallerSettings {
+        name: "billing".to_owned(),
+        key_hashes: vec![KeyHash::of(b"key")],
+        certificate_names: Vec::new(),
+        rights,
+        rate: Some(Rate::per_second(1_000_000)),
+    }]);
+    let proof = Proof {
+        key: Some(KeyHash::of(b"key")),
+        certificate: None,
+    };
+    (callers, proof)
+}
+
 #[tokio::test]
 async fn an_answer_from_memory_takes_no_more_than_four() {
-    let service = service();
+    let callers = Callers::default();
+    measure(service(callers), request).await;
+}
+
+#[tokio::test]
+async fn for_a_known_caller_it_takes_no_more() {
+    let (callers, proof) = known();
+    let entered = callers.enter(proof, None).unwrap();
+    let as_caller = |who| {
+        let mut request = request(who);
+        request.extensions_mut().insert(entered.clone());
+        request
+    };
+    measure(service(callers), as_caller).await;
+}
+
+#[tokio::test]
+async fn to_find_out_who_somebody_is_takes_none() {
+    let (callers, proof) = known();
+    assert!(callers.enter(proof.clone(), None).is_ok());
+    let counted = allocation_counter::measure(|| {
+        let key = KeyHash::of(b"key");
+        let proof = Proof {
+            key: Some(key),
+            ..proof.clone()
+        };
+        assert!(callers.enter(proof, None).is_ok());
+    });
+    assert_eq!(counted.count_total, 0);
+}
+
+async fn measure(service: Identity, request: impl Fn(Vec<Kind>) -> Request<ResolveUserIdsRequest>) {
     let email = |n: usize| Kind::Email(format!("zhang.san{n}@example.com"));
     let mobile = |n: usize| Kind::Mobile(format!("+861380013{n:04}"));
     let everybody = || (0..100).flat_map(|n| [email(n), mobile(n)]).collect();

@@ -4,6 +4,7 @@ mod access;
 mod cache;
 mod commands;
 mod fake;
+mod keys;
 mod resolving;
 
 use std::{

@@ -3,6 +3,7 @@
 
 mod admin;
 mod cache;
+mod callers;
 mod harness;
 mod month;
 mod reload;

@@ -49,6 +49,8 @@ pub(super) async fn open(
     }
     // A running server's store is that server's.
     config.cache.store = StoreKind::None;
+    // Whoever has the tenants' own credentials needs nobody's leave.
+    config.callers.clear();
     let inside = app::in_process(config)
         .await
         .map_err(|error| Failure::Usage(terminal::with_causes(&error)))?;

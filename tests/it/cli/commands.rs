@@ -4,12 +4,13 @@ use std::process::Stdio;
 
 use super::{TempFile, ended, feishu_id, run};
 
-const COMMANDS: [&str; 6] = [
+const COMMANDS: [&str; 7] = [
     "serve",
     "resolve",
     "sandbox",
     "cache",
     "check-config",
+    "keys",
     "completions",
 ];
 
@@ -26,6 +27,8 @@ fn every_command_has_help_with_an_example() {
         assert!(help.stdout.contains("--log-format"), "{command}");
         assert!(help.stderr.is_empty(), "{command}");
     }
+    let help = run(&["keys", "new", "--help"]);
+    assert!(help.stdout.contains("feishu-id keys new"));
     for command in ["flush", "stats"] {
         let help = run(&["cache", command, "--help"]);
         let example = format!("feishu-id cache {command}");

@@ -52,6 +52,8 @@ async fn every_metric_is_described_and_in_base_units() {
         ("cache_entries", "gauge"),
         ("queue_depth", "gauge"),
         ("breaker_open", "gauge"),
+        ("caller_identifiers", "counter"),
+        ("refused_callers", "counter"),
     ] {
         let family = &metrics.families[&format!("feishu_id_{name}")];
         assert_eq!(family.kind, kind, "{name}");
@@ -89,6 +91,13 @@ async fn calls_move_what_they_should_and_nobody_is_named() {
     assert_eq!(metrics.sum("feishu_id_cache_entries", &[]), 2.0);
     assert_eq!(metrics.sum("feishu_id_queue_depth", &[]), 0.0);
     assert_eq!(metrics.sum("feishu_id_breaker_open", &[]), 0.0);
+
+    let asked = |outcome| {
+        let labels = [("caller", "anonymous"), ("outcome", outcome)];
+        metrics.sum("feishu_id_caller_identifiers_total", &labels)
+    };
+    assert_eq!((asked("resolved"), asked("not_found")), (2.0, 1.0));
+    assert_eq!(metrics.sum("feishu_id_refused_callers_total", &[]), 0.0);
 
     let call = |endpoint| [("endpoint", endpoint), ("result", "ok")];
     let calls = |endpoint| metrics.sum("feishu_id_upstream_calls_total", &call(endpoint));

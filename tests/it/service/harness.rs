@@ -93,12 +93,16 @@ impl Service {
         self.inside.as_ref().unwrap().reload(config).await
     }
 
+    pub fn channel(&self) -> Channel {
+        self.inside.as_ref().unwrap().channel.clone()
+    }
+
     pub fn client(&self) -> IdentityServiceClient<Channel> {
-        IdentityServiceClient::new(self.inside.as_ref().unwrap().channel.clone())
+        IdentityServiceClient::new(self.channel())
     }
 
     pub fn admin(&self) -> AdminServiceClient<Channel> {
-        AdminServiceClient::new(self.inside.as_ref().unwrap().channel.clone())
+        AdminServiceClient::new(self.channel())
     }
 
     /// How the service is.

@@ -15,6 +15,7 @@ use feishu_id::{
     batch::{BatchSettings, Batcher},
     cache::{Cache, Ttls},
     caller::Origin,
+    callers::Callers,
     directory::{Directory, DirectoryError, DirectoryErrorKind, LookupAnswer, LookupBatch},
     grpc::admin::Administration,
     identity::Identifier,
@@ -113,7 +114,7 @@ pub(super) fn administration(stored: Option<Arc<dyn Stored>>) -> Administration 
     let tenants = BTreeMap::from([("acme".to_owned(), acme)]);
     let resolver = Resolver::new(tenants, Some("acme".to_owned()));
     let admin = Admin::new(Arc::new(resolver), cache, stored);
-    Administration::new(Arc::new(admin), 1000)
+    Administration::new(Arc::new(admin), Callers::default(), 1000)
 }
 
 fn from_here<T>(message: T) -> Request<T> {

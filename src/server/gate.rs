@@ -1,0 +1,19 @@
+//! Who may come in at all: asked of every request before anything of it is read. Knows nobody; `app`
+//! hands one in.
+
+use http::request::Parts;
+use tonic::Status;
+
+use super::Peer;
+use crate::caller::CallerId;
+
+/// Stands at the door.
+pub trait Gate: Send + Sync + 'static {
+    /// Looks at the head of a request, and may put into its extensions what the service will need to know.
+    /// Says whom fairness counts as one, if that is not the connection. Called for every request: it must
+    /// be quick, and wait for nobody.
+    ///
+    /// # Errors
+    /// What the caller is told who may not come in.
+    fn admit(&self, peer: Peer, request: &mut Parts) -> Result<Option<CallerId>, Box<Status>>;
+}
