@@ -113,9 +113,10 @@ metrics! {
 
     // Callers.
     /// `feishu_id_caller_identifiers_total`
-    CALLER_IDENTIFIERS: Counter "caller_identifiers", "Identifiers answered, by caller and outcome.";
+    CALLER_IDENTIFIERS: Counter "caller_identifiers" by [caller, outcome],
+        "Identifiers answered, by caller and outcome.";
     /// `feishu_id_refused_callers_total`
-    REFUSED_CALLERS: Counter "refused_callers",
+    REFUSED_CALLERS: Counter "refused_callers" by [reason],
         "Requests refused because of who calls: no valid credential, or not allowed.";
 
     // Answers.
