@@ -102,10 +102,11 @@ fn advice(cause: &str) -> Option<&'static str> {
             "received fatal alert",
             "the server refuses this certificate (--certificate)",
         ),
-        // What a client of TLS 1.3 that was not let in often sees in place of the two above.
+        // What is often seen in place of these, when the connection ends before the call has begun.
         (
             "connection closed",
-            "a server behind https may want a certificate that it trusts: --certificate and --key",
+            "a server with TLS wants https://, and perhaps a certificate that it trusts (--certificate and \
+             --key)",
         ),
         ("InvalidContentType", "it does not speak TLS: try http://"),
         ("speaks TLS", "try https://"),

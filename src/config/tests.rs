@@ -372,7 +372,7 @@ fn debug_shows_no_secret() {
 }
 
 #[test]
-fn a_proxys_user_is_masked_too() {
+fn the_user_of_a_proxy_is_masked_too() {
     let toml = "[tenants.a]\napp_id = \"x\"\napp_secret = \"s\"\n\
                 proxy = \"http://hunter2:hunter2@p:3128\"";
     let printed = load("proxy-user", toml, &[])

@@ -131,7 +131,7 @@ fn a_server_behind_tls_is_asked_and_mistakes_are_told_with_what_to_do() {
     for (scheme, flags, advice) in [
         ("https://", &[][..], "--ca-file"),
         ("https://", &[("--ca-file", "client-ca.pem")], "--ca-file"),
-        ("http://", &[], "try https://"),
+        ("http://", &[], "https://"),
     ] {
         let told = server.resolve(scheme, flags);
         assert_eq!(told.code, Some(3), "{}", told.stderr);

@@ -198,7 +198,7 @@ async fn who_says_nothing_is_traced_by_lot() {
 }
 
 #[tokio::test]
-async fn who_joins_anothers_flight_links_to_it_and_calls_link_to_all_they_carry() {
+async fn who_joins_the_flight_of_another_links_to_it_and_calls_link_to_all_they_carry() {
     let (feishu, collector) = (Feishu::start(false).await, Collector::start().await);
     let server = serve(&feishu, &collector.url(), &[]);
     let mut client = server.client().await;
