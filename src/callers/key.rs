@@ -133,7 +133,7 @@ mod tests {
             "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         );
         assert!(hash.is(&KeyHash::of(b"abc")));
-        assert!(!hash.is(&KeyHash::of(b"abd")));
+        assert!(!hash.is(&KeyHash::of(b"abx")));
     }
 
     #[test]
