@@ -51,12 +51,20 @@ struct Server {
 
 impl Server {
     fn start(name: &str, asks_for_certificate: bool) -> Self {
+        Self::start_with(name, asks_for_certificate, "")
+    }
+
+    /// With further settings, behind the others.
+    fn start_with(name: &str, asks_for_certificate: bool, further: &str) -> Self {
         let folder = Folder::new(name);
         let (servers, clients) = (Authority::new(), Authority::new());
         servers.issue(&HERE).write(&folder.0, "server");
         clients
             .issue(&["reader.example"])
             .write(&folder.0, "client");
+        clients
+            .issue(&["stranger.example"])
+            .write(&folder.0, "stranger");
         std::fs::write(folder.path("ca.pem"), servers.pem()).unwrap();
         std::fs::write(folder.path("client-ca.pem"), clients.pem()).unwrap();
         let client_ca = if asks_for_certificate {
@@ -66,7 +74,7 @@ impl Server {
         };
         let toml = format!(
             "[grpc]\nhealth_listen = \"127.0.0.1:0\"\n[tls]\ncertificate = \"server.pem\"\n\
-             key = \"server.key\"\n{client_ca}"
+             key = \"server.key\"\n{client_ca}{further}"
         );
         std::fs::write(folder.path("feishu-id.toml"), toml).unwrap();
         let config = folder.path("feishu-id.toml");
@@ -228,4 +236,34 @@ fn what_is_no_api_key_is_not_repeated() {
     assert_eq!(told.code, Some(2));
     assert!(told.stderr.contains("holds no API key"), "{}", told.stderr);
     assert!(!told.stderr.contains("two-words"), "{}", told.stderr);
+}
+
+#[test]
+fn a_certificate_can_be_a_callers_name_and_a_wrong_key_beside_it_is_refused() {
+    let further =
+        "[callers.reader]\ncertificate_identity = \"reader.example\"\ntenants = \"acme\"\n";
+    let server = Server::start_with("named", true, further);
+    let by = |name: &str, key: Option<&str>| {
+        let mut command = feishu_id(&["resolve", WEI]);
+        command.args(["--server", &format!("https://{}", server.address)]);
+        command.args(["--ca-file", &server.folder.path("ca.pem")]);
+        command.args(["--certificate", &server.folder.path(&format!("{name}.pem"))]);
+        command.args(["--key", &server.folder.path(&format!("{name}.key"))]);
+        command.envs(key.map(|key| ("FEISHU_ID_API_KEY", key)));
+        ended(command.output().unwrap())
+    };
+    let told = by("client", None);
+    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    for (name, key, why) in [
+        (
+            "stranger",
+            None,
+            "no caller here has a name of this client certificate",
+        ),
+        ("client", Some("fid_guessed"), "this key is nobody's here"),
+    ] {
+        let told = by(name, key);
+        assert_eq!(told.code, Some(2), "{}", told.stderr);
+        assert!(told.stderr.contains(why), "{}", told.stderr);
+    }
 }
