@@ -6,6 +6,7 @@
 //! lives at most 2 h; while it has 30 min or more left, asking gives the same token again; below
 //! that a new one, and both are valid to their own end.
 
+mod state;
 mod status;
 
 use std::{
@@ -15,21 +16,22 @@ use std::{
     time::Duration,
 };
 
-use aws_lc_rs::constant_time::verify_slices_are_equal;
 use futures_util::future::BoxFuture;
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
 use crate::{
-    backoff::{Backoff, Random, random},
+    backoff::{Random, random},
     coalesce::Flights,
-    directory::{DirectoryError, DirectoryErrorKind as Kind, SharedFailure},
+    directory::{DirectoryError, DirectoryErrorKind as Kind},
     metrics::{CallResult, Upstream},
     trace::{self, Parent, Scope, Span},
 };
 
 use super::error::counted_as;
+
+use state::{Choice, State};
 
 pub use status::{Credential, TokenLife, TokenStatus};
 
@@ -39,23 +41,6 @@ const RENEWABLE: Duration = Duration::from_mins(30);
 const LATEST_REFRESH: Duration = Duration::from_mins(10);
 /// Longest life that is believed. Feishu's is 2 h.
 const LONGEST_LIFE: Duration = Duration::from_hours(24);
-/// How long refused credentials are remembered, so that callers do not hammer: mending them takes
-/// a person longer than this.
-const REFUSED_CREDENTIALS: Duration = Duration::from_secs(10);
-/// The same while there is a token to use all the same, as when a new secret is configured before Feishu
-/// has it: 10 to 20 s, then twice that, up to 5 min. Each time costs a call of the month.
-const REFUSED_WITH_A_TOKEN: Backoff = Backoff {
-    first: Duration::from_secs(20),
-    longest: Duration::from_mins(5),
-};
-/// A token rejected after this long was a good one: no reason to think ill of the next.
-const GOOD_FOR_A_WHILE: Duration = Duration::from_secs(30);
-/// How long any other failure is remembered.
-const FAILURE: Backoff = Backoff {
-    first: Duration::from_millis(500),
-    longest: Duration::from_secs(30),
-};
-
 /// Whoever gives out tokens: Feishu's classic endpoint now, its OAuth endpoint to come.
 pub trait TokenSource: Send + Sync + 'static {
     /// Asks once for a token; ends within a bound of its own.
@@ -159,31 +144,6 @@ struct Slot {
     state: Mutex<State>,
 }
 
-#[derive(Default)]
-struct State {
-    current: Option<Arc<Token>>,
-    /// That of the secret before this one: used until there is one of this.
-    inherited: Option<Arc<Token>>,
-    credential: Credential,
-    /// The last one that Feishu rejected: getting it again right away must not loop.
-    rejected: Option<Arc<Token>>,
-    /// Rejections since a token last worked.
-    rejections: u32,
-    /// Failed fetches since one last worked.
-    failures: u32,
-    failed: Option<Failed>,
-}
-
-/// The last failed fetch.
-struct Failed {
-    /// Until when it answers for the next callers.
-    until: Instant,
-    error: DirectoryError,
-    /// It was put off for long because there was a token all the same: it says nothing to those who
-    /// come when there is none any more.
-    had_a_token: bool,
-}
-
 impl Tokens {
     /// The same, counting its fetches here.
     #[must_use]
@@ -197,8 +157,7 @@ impl Tokens {
     /// whatever failed on the old one.
     pub fn follow(&self, before: &Self) {
         if Arc::ptr_eq(&self.slot, &before.slot) {
-            let mut state = self.slot.lock();
-            (state.failures, state.failed) = (0, None);
+            self.slot.lock().forget_failures();
             return;
         }
         let in_use = before.slot.lock().in_use(Instant::now()).cloned();
@@ -228,42 +187,13 @@ impl Tokens {
 
     /// Says that Feishu rejected this token. Drops it, unless it has been replaced already.
     pub fn rejected(&self, token: &Arc<Token>, error: &DirectoryError) {
-        let mut state = self.slot.lock();
-        if !state.drop_token(token) {
-            return;
-        }
-        state.rejected = Some(token.clone());
-        if token.asked_at.elapsed() >= GOOD_FOR_A_WHILE {
-            state.rejections = 0;
-        }
-        state.rejections = state.rejections.saturating_add(1);
-        if state.rejections > 1 {
-            // The one before this was rejected too: a third would fare no better just now.
-            let at = Instant::now();
-            let until = at + FAILURE.pause(state.rejections - 1, (self.cache.random)());
-            let error = DirectoryError {
-                shared: Some(Box::new(SharedFailure { at, until })),
-                ..error.clone()
-            };
-            state.failed = Some(Failed {
-                until,
-                error,
-                had_a_token: false,
-            });
-        }
+        let random = self.cache.random;
+        self.slot.lock().reject(token, error, random);
     }
 
     /// Says that Feishu took this token.
     pub fn accepted(&self, token: &Arc<Token>) {
-        let mut state = self.slot.lock();
-        if state.rejections > 0
-            && state
-                .current
-                .as_ref()
-                .is_some_and(|t| Arc::ptr_eq(t, token))
-        {
-            state.rejections = 0;
-        }
+        self.slot.lock().accept(token);
     }
 
     fn fetch(&self) -> impl Future<Output = Result<Arc<Token>, DirectoryError>> + Send + use<> {
@@ -303,73 +233,10 @@ impl Tokens {
     }
 }
 
-/// What to do with what is known.
-enum Choice {
-    Use(Arc<Token>),
-    UseAndRefresh(Arc<Token>),
-    Fail(DirectoryError),
-    Fetch,
-}
-
 impl Slot {
     fn lock(&self) -> MutexGuard<'_, State> {
         // No code that can panic changes the state halfway.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    fn choose(&self, now: Instant) -> Choice {
-        let failed = self.failed.as_ref().filter(|failed| now < failed.until);
-        let Some(token) = self.in_use(now) else {
-            return match failed {
-                Some(failed) if !failed.had_a_token => Choice::Fail(failed.error.clone()),
-                _ => Choice::Fetch,
-            };
-        };
-        let is_ours = self.current.as_ref().is_some_and(|t| Arc::ptr_eq(t, token));
-        if failed.is_some() || (is_ours && now < token.refresh_at) {
-            Choice::Use(token.clone())
-        } else {
-            Choice::UseAndRefresh(token.clone())
-        }
-    }
-
-    /// The token to use, which has not expired.
-    fn in_use(&self, now: Instant) -> Option<&Arc<Token>> {
-        let tokens = [&self.current, &self.inherited].into_iter().flatten();
-        tokens.into_iter().find(|token| now < token.expires_at)
-    }
-
-    /// Drops this very token, if it is one that is used.
-    fn drop_token(&mut self, token: &Arc<Token>) -> bool {
-        let mut held = [&mut self.current, &mut self.inherited].into_iter();
-        let held = held.find(|held| held.as_ref().is_some_and(|t| Arc::ptr_eq(t, token)));
-        held.and_then(Option::take).is_some()
-    }
-
-    fn fail(&mut self, mut error: DirectoryError, random: f64) -> DirectoryError {
-        let at = Instant::now();
-        self.failures = self.failures.saturating_add(1);
-        let had_a_token = self.in_use(at).is_some() && error.kind == Kind::BadCredentials;
-        if error.kind == Kind::BadCredentials {
-            self.credential = Credential::Refused;
-        }
-        let pause = match error.kind {
-            Kind::BadCredentials if had_a_token => {
-                REFUSED_WITH_A_TOKEN.pause(self.failures, random)
-            }
-            Kind::BadCredentials => REFUSED_CREDENTIALS,
-            _ => FAILURE.pause(self.failures, random),
-        };
-        let until = at + pause;
-        error.shared = Some(Box::new(SharedFailure { at, until }));
-        self.failed = Some(Failed {
-            until,
-            error: error.clone(),
-            had_a_token,
-        });
-        error
     }
 }
 
@@ -401,14 +268,7 @@ async fn load(
         }
     };
     state.credential = Credential::Accepted;
-    let is_rejected = |old: &Arc<Token>| {
-        let (old, new) = (old.expose(), fetched.value.expose_secret());
-        verify_slices_are_equal(old.as_bytes(), new.as_bytes()).is_ok()
-    };
-    if state.rejected.as_ref().is_some_and(is_rejected) {
-        // Once. After the pause it gets another chance: the rejection may have been a fluke, and
-        // Feishu gives no other token while this one has half an hour left.
-        state.rejected = None;
+    if state.is_rejected(&fetched.value) {
         let error = DirectoryError::new(
             Kind::Unavailable,
             "Feishu gives the same access token again that it rejects",
@@ -419,10 +279,7 @@ async fn load(
     }
     let token = Arc::new(Token::new(fetched, asked_at, random()));
     metrics.refreshed(CallResult::Ok);
-    // The failure belongs to the token before this one.
-    (state.failures, state.failed) = (0, None);
-    state.current = Some(token.clone());
-    state.inherited = None;
+    state.take(&token);
     Ok(token)
 }
 

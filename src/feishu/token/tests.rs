@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures_util::{FutureExt as _, future::join_all};
 use tokio::time::{advance, sleep};
 
-use super::*;
+use super::{
+    state::{FAILURE, REFUSED_CREDENTIALS, REFUSED_WITH_A_TOKEN},
+    *,
+};
 
 const MINUTE: Duration = Duration::from_mins(1);
 
