@@ -33,7 +33,12 @@ fuzz_target!(|text: &str| -> Corpus {
             let printed = loaded.effective().to_string();
             assert!(!printed.contains(SECRET), "{printed}");
             assert!(!format!("{loaded:?}").contains(SECRET));
-            assert!(loaded.warnings.iter().all(|warning| !warning.contains(SECRET)));
+            assert!(
+                loaded
+                    .warnings
+                    .iter()
+                    .all(|warning| !warning.contains(SECRET))
+            );
             let again = load(&printed).unwrap_or_else(|errors| panic!("{errors}\n{printed}"));
             assert_eq!(values(&printed), values(&again.effective().to_string()));
         }
@@ -66,6 +71,10 @@ fn load(text: &str) -> Result<Loaded, String> {
 fn values(printed: &str) -> Vec<&str> {
     let lines = printed.lines();
     lines
-        .map(|line| line.rsplit_once(" # ").map_or(line, |(value, _)| value).trim_end())
+        .map(|line| {
+            line.rsplit_once(" # ")
+                .map_or(line, |(value, _)| value)
+                .trim_end()
+        })
         .collect()
 }

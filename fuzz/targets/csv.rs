@@ -29,7 +29,10 @@ fn check(bytes: &[u8], read: &Read) {
     if !read.is_table && read.error.is_none() {
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         let text = std::str::from_utf8(bytes).unwrap();
-        let lines = text.split('\n').map(str::trim).filter(|line| !line.is_empty());
+        let lines = text
+            .split('\n')
+            .map(str::trim)
+            .filter(|line| !line.is_empty());
         assert_eq!(read.identifiers, lines.collect::<Vec<_>>());
     }
 }

@@ -42,7 +42,9 @@ fn batch(user_id_type: UserIdType, include_resigned: bool) -> LookupBatch {
         include_resigned,
     });
     for email in ["a@b.c", "zq7mail@zq7dom.example"] {
-        batch.push(Identifier::Email(Email::parse(email).unwrap())).unwrap();
+        batch
+            .push(Identifier::Email(Email::parse(email).unwrap()))
+            .unwrap();
     }
     let mobile = Mobile::parse("19973518641").unwrap();
     batch.push(Identifier::Mobile(mobile)).unwrap();
@@ -52,11 +54,22 @@ fn batch(user_id_type: UserIdType, include_resigned: bool) -> LookupBatch {
 fn check(error: &DirectoryError, batch: &LookupBatch) {
     assert!(!error.message.is_empty() && error.message.len() < 2000);
     if let DirectoryErrorKind::ContentRefused { culprits } = &error.kind {
-        assert!(culprits.iter().all(|culprit| batch.keys().any(|key| key == culprit)));
+        assert!(
+            culprits
+                .iter()
+                .all(|culprit| batch.keys().any(|key| key == culprit))
+        );
     }
-    let told = [Some(&error.message), error.log_id.as_ref(), error.help_url.as_ref()];
+    let told = [
+        Some(&error.message),
+        error.log_id.as_ref(),
+        error.help_url.as_ref(),
+    ];
     for text in told.into_iter().flatten() {
-        assert!(text.bytes().all(|b| b == b' ' || b.is_ascii_graphic()), "{text}");
+        assert!(
+            text.bytes().all(|b| b == b' ' || b.is_ascii_graphic()),
+            "{text}"
+        );
         assert!(!text.contains('@'), "{text}");
     }
 }

@@ -16,9 +16,15 @@ fn email(text: &str) {
     };
     let normal = parsed.as_str();
     assert_eq!(Email::parse(normal).as_ref(), Ok(&parsed));
-    assert_eq!(Email::parse(&format!(" \u{3000}{text}\t")).as_ref(), Ok(&parsed));
+    assert_eq!(
+        Email::parse(&format!(" \u{3000}{text}\t")).as_ref(),
+        Ok(&parsed)
+    );
     if text.is_ascii() {
-        assert_eq!(Email::parse(&text.to_ascii_uppercase()).as_ref(), Ok(&parsed));
+        assert_eq!(
+            Email::parse(&text.to_ascii_uppercase()).as_ref(),
+            Ok(&parsed)
+        );
     }
     let form = NormalForm::email(text).unwrap();
     assert_eq!(form.as_str(), normal);
@@ -42,7 +48,10 @@ fn mobile(text: &str) {
     assert!((1..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()));
     assert_eq!(Mobile::parse(&format!("00{digits}")).as_ref(), Ok(&parsed));
     let spaced: Vec<String> = digits.chars().map(String::from).collect();
-    assert_eq!(Mobile::parse(&format!("+{}", spaced.join(" - "))).as_ref(), Ok(&parsed));
+    assert_eq!(
+        Mobile::parse(&format!("+{}", spaced.join(" - "))).as_ref(),
+        Ok(&parsed)
+    );
     assert_eq!(NormalForm::mobile(text).unwrap().as_str(), normal);
     assert!(!format!("{parsed:?}").contains(digits));
 }

@@ -14,9 +14,7 @@ use feishu_id::{
     batch::{BatchSettings, Batcher},
     cache::{Cache, Ttls},
     clock,
-    directory::{
-        Directory, DirectoryError, DirectoryErrorKind, LookupAnswer, LookupBatch,
-    },
+    directory::{Directory, DirectoryError, DirectoryErrorKind, LookupAnswer, LookupBatch},
     grpc::{Identity, Limits},
     identity::{Identifier, Person},
     metrics::{Identifiers, Registry, Waited},
@@ -49,7 +47,11 @@ thread_local! {
 fuzz_target!(|input: (bool, bool, &[u8])| {
     let (stream, framed, bytes) = input;
     // A whole message in its frame, or what pretends to be frames.
-    let body = if framed { frame(bytes) } else { Bytes::copy_from_slice(bytes) };
+    let body = if framed {
+        frame(bytes)
+    } else {
+        Bytes::copy_from_slice(bytes)
+    };
     RUNTIME.with(|runtime| {
         runtime.block_on(async {
             let answer = call(stream, body).await;
@@ -73,7 +75,11 @@ async fn call(stream: bool, body: Bytes) -> Answered {
         max_in_flight_batches: 4,
     };
     let mut service = Identity::server(resolver(), limits, Shutdown::default());
-    let path = if stream { "ResolveUserIdsStream" } else { "ResolveUserIds" };
+    let path = if stream {
+        "ResolveUserIdsStream"
+    } else {
+        "ResolveUserIds"
+    };
     let request = http::Request::post(format!("/feishu.identity.v1.IdentityService/{path}"))
         .header("content-type", "application/grpc")
         .header("te", "trailers")
@@ -137,16 +143,25 @@ fn check_stream(answer: &Answered) {
 
 fn check_response(response: &ResolveUserIdsResponse, asked: Option<&ResolveUserIdsRequest>) {
     if let Some(asked) = asked {
-        let echoed = response.resolutions.iter().map(|r| r.identifier.clone().unwrap_or_default());
+        let echoed = response
+            .resolutions
+            .iter()
+            .map(|r| r.identifier.clone().unwrap_or_default());
         assert_eq!(echoed.collect::<Vec<_>>(), asked.identifiers);
     }
     for resolution in &response.resolutions {
         let outcome = resolution.outcome();
         assert_ne!(outcome, Outcome::Unspecified);
-        let explained = resolution.error.as_ref().is_some_and(|error| error.reason != 0);
+        let explained = resolution
+            .error
+            .as_ref()
+            .is_some_and(|error| error.reason != 0);
         assert!(explained || !matches!(outcome, Outcome::Invalid | Outcome::Failed));
         assert_eq!(outcome == Outcome::Resolved, resolution.user.is_some());
-        assert_eq!(outcome == Outcome::Ambiguous, !resolution.candidates.is_empty());
+        assert_eq!(
+            outcome == Outcome::Ambiguous,
+            !resolution.candidates.is_empty()
+        );
     }
 }
 
@@ -175,6 +190,7 @@ fn resolver() -> Arc<Resolver> {
         length: Duration::from_secs(seconds),
     });
     let settings = BatchSettings {
+        tenant: "acme".to_owned(),
         max_in_flight: 4,
         max_queue: 1000,
         random,

@@ -12,7 +12,9 @@ use std::{
 
 use feishu_id::{
     clock,
-    store::{self, Class, DirectoryName, Opened, RecordKey, Scope, Selection, Settings, Store as _},
+    store::{
+        self, Class, DirectoryName, Opened, RecordKey, Scope, Selection, Settings, Store as _,
+    },
 };
 use libfuzzer_sys::fuzz_target;
 use tokio::runtime::{Builder, Runtime};
@@ -75,7 +77,16 @@ impl Base {
             for who in 0..8 {
                 let key = key(&opened, who);
                 let text = format!("{who} in {step}");
-                put(&opened, key, if who == 7 { Class::Ledger } else { Class::Found }, &text);
+                put(
+                    &opened,
+                    key,
+                    if who == 7 {
+                        Class::Ledger
+                    } else {
+                        Class::Found
+                    },
+                    &text,
+                );
                 self.written.entry(key).or_default().push(text);
             }
             let gone = Selection {
@@ -112,14 +123,21 @@ impl Base {
             let record = opened.store.get(&[*key]).await.pop().unwrap();
             // What was tampered with is not opened.
             if let Some(text) = record.and_then(|record| opened.vault.open_record(key, &record)) {
-                assert!(texts.iter().any(|written| written.as_bytes() == text.as_slice()));
+                assert!(
+                    texts
+                        .iter()
+                        .any(|written| written.as_bytes() == text.as_slice())
+                );
             }
         }
         let key = key(opened, 100);
         put(opened, key, Class::Found, "later");
         opened.store.flush().await.unwrap();
         let record = opened.store.get(&[key]).await.pop().unwrap().unwrap();
-        assert_eq!(opened.vault.open_record(&key, &record).unwrap().as_slice(), b"later");
+        assert_eq!(
+            opened.vault.open_record(&key, &record).unwrap().as_slice(),
+            b"later"
+        );
     }
 }
 
@@ -135,7 +153,10 @@ fn key(opened: &Opened, who: u64) -> RecordKey {
 fn put(opened: &Opened, key: RecordKey, class: Class, text: &str) {
     let later = clock::wall_now() + Duration::from_hours(1);
     let later = u64::try_from(later.duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap();
-    let record = opened.vault.seal(&key, class, later, text.as_bytes()).unwrap();
+    let record = opened
+        .vault
+        .seal(&key, class, later, text.as_bytes())
+        .unwrap();
     opened.store.put(key, record);
 }
 
@@ -203,7 +224,10 @@ fn mend_checksums(file: &mut [u8]) {
         let sum = crc32fast::hash(&file[at..at + BLOCK_HEADER - 4]).to_le_bytes();
         file[at + BLOCK_HEADER - 4..at + BLOCK_HEADER].copy_from_slice(&sum);
         let length = length_at(file, at + 4);
-        let end = at.saturating_add(BLOCK_HEADER).saturating_add(length).min(file.len());
+        let end = at
+            .saturating_add(BLOCK_HEADER)
+            .saturating_add(length)
+            .min(file.len());
         mend_entries(&mut file[at + BLOCK_HEADER..end]);
         at = end;
     }
@@ -213,7 +237,9 @@ fn mend_entries(entries: &mut [u8]) {
     let mut at = 0;
     while at + ENTRY_HEADER <= entries.len() {
         let body = at + ENTRY_HEADER;
-        let end = body.saturating_add(length_at(entries, at)).min(entries.len());
+        let end = body
+            .saturating_add(length_at(entries, at))
+            .min(entries.len());
         let sum = crc32fast::hash(&entries[body..end]).to_le_bytes();
         entries[at + 4..body].copy_from_slice(&sum);
         at = end.next_multiple_of(UNIT);
@@ -221,7 +247,9 @@ fn mend_entries(entries: &mut [u8]) {
 }
 
 fn length_at(bytes: &[u8], at: usize) -> usize {
-    let length = bytes[at..].first_chunk().map_or(0, |length| u32::from_le_bytes(*length));
+    let length = bytes[at..]
+        .first_chunk()
+        .map_or(0, |length| u32::from_le_bytes(*length));
     usize::try_from(length).unwrap()
 }
 

@@ -42,6 +42,7 @@ async fn nothing_that_a_server_tells_holds_anybodys_data_or_a_secret() {
     calls::while_it_drains(server, &mut told).await;
 
     told.files("store", &world.data_dir());
+    told.add("traces", world.collector.bytes());
     world
         .tokens()
         .await
@@ -52,6 +53,8 @@ async fn nothing_that_a_server_tells_holds_anybodys_data_or_a_secret() {
         ("text log", "a lookup call failed", 300),
         ("json log", "a request failed", 50),
         ("metrics", marks::TENANT, 50),
+        ("traces", "identityservice/resolveuserids", 1),
+        ("traces", "batch_get_id", 1),
         ("error", "tenant h1: ", 50),
         ("cache stats", marks::TENANT, 10),
     ] {
@@ -68,6 +71,44 @@ async fn nothing_that_a_command_says_beside_its_answer_holds_anybodys_data_or_a_
     commands::that_check_configurations(&world, &mut told);
     told.must_tell("check-config", marks::TENANT, 20);
     told.must_tell("resolve", "resolved", 1);
+    told.must_hold_nothing();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_log_line_of_a_handshake_holds_the_servers_key() {
+    let world = World::start().await;
+    let mut told = Gathered::default();
+    let authority = crate::certificates::Authority::new();
+    let issued = authority.issue(&crate::certificates::HERE);
+    let certificate = world.file("server.pem", &issued.certificate);
+    let key = world.file("server.key", &issued.key);
+    let tls = format!("[tls]\ncertificate = \"{certificate}\"\nkey = \"{key}\"\n");
+    let good = std::fs::read_to_string(world.configuration()).unwrap();
+    let path = world.file("tls.toml", &format!("{good}{tls}"));
+    let server = program::Server::start(&["--log-level", "trace"], &path).await;
+    let garbage = program::send(server.grpc, &[0x16, 3, 1, 0, 2, 1, 0]).await;
+    told.add("page", garbage);
+    told.add(
+        "page",
+        program::send(server.grpc, marks::EMAIL.as_bytes()).await,
+    );
+    told.page("metrics", server.page("/metrics").await);
+    server.terminate();
+    server.ended(&mut told).await;
+    let checked = program::run(program::feishu_id().args(["check-config", &path]));
+    told.add("check-config", checked.stdout);
+    // One whose key is cut off, and one with its files the wrong way round.
+    let cut = world.file("cut.key", &issued.key[..issued.key.len() / 2]);
+    for (certificate, key) in [(&certificate, &cut), (&key, &certificate)] {
+        let tls = format!("[tls]\ncertificate = \"{certificate}\"\nkey = \"{key}\"\n");
+        let path = world.file("bad.toml", &format!("{good}{tls}"));
+        let refused = program::run(program::feishu_id().args(["serve", "--config", &path]));
+        assert_eq!(refused.status.code(), Some(2));
+        told.add("standard error", refused.stderr);
+    }
+    let lines = issued.key.lines().filter(|line| !line.starts_with("-----"));
+    lines.for_each(|line| told.look_for("key", line));
+    told.must_tell("text log", "serving", 1);
     told.must_hold_nothing();
 }
 

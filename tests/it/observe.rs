@@ -9,7 +9,7 @@
     reason = "tests; and counts are whole numbers"
 )]
 
-mod collector;
+pub mod collector;
 pub mod exposition;
 mod feishu;
 mod logs;

@@ -6,12 +6,16 @@ use std::path::PathBuf;
 use feishu_id::sandbox::{Sandbox, SandboxSettings};
 use serde_json::{Map, Value, json};
 
+use crate::observe::collector::Collector;
+
 use super::{faults, marks, program::Server, upstream};
 
 pub struct World {
     dir: PathBuf,
     pub sandbox: Sandbox,
     pub hostile: upstream::Hostile,
+    /// Where every span goes.
+    pub collector: Collector,
 }
 
 impl World {
@@ -34,6 +38,7 @@ impl World {
             dir,
             sandbox: sandbox.await.unwrap(),
             hostile: upstream::Hostile::start().await,
+            collector: Collector::start().await,
         };
         world.switch_back().await;
         std::fs::write(world.configuration(), world.configured()).unwrap();
@@ -62,8 +67,10 @@ impl World {
              [data]\ndir = \"{}\"\n\
              [cache]\nttl = \"2s\"\nnegative_ttl = \"1s\"\n\
              [quota]\nper_second = 10000\nper_minute = 100000\n\
-             [upstream]\ntimeout = \"300ms\"\nconnect_timeout = \"300ms\"\n",
-            self.data_dir().display()
+             [upstream]\ntimeout = \"300ms\"\nconnect_timeout = \"300ms\"\n\
+             [telemetry]\notlp_endpoint = \"{}\"\ntrace_sample_ratio = 1.0\n",
+            self.data_dir().display(),
+            self.collector.url()
         );
         let secret = marks::SECRET;
         let mut tenant = |name: &str, app: &str, url: &str, more: &str| {
