@@ -13,6 +13,7 @@ use feishu_id::{
     backoff::random,
     batch::{BatchSettings, Batcher},
     cache::{Cache, Ttls},
+    callers::Callers,
     clock,
     directory::{Directory, DirectoryError, DirectoryErrorKind, LookupAnswer, LookupBatch},
     grpc::{Identity, Limits},
@@ -74,7 +75,7 @@ async fn call(stream: bool, body: Bytes) -> Answered {
         max_identifiers: MAX_IDENTIFIERS,
         max_in_flight_batches: 4,
     };
-    let mut service = Identity::server(resolver(), limits, Shutdown::default());
+    let mut service = Identity::server(resolver(), Callers::default(), limits, Shutdown::default());
     let path = if stream {
         "ResolveUserIdsStream"
     } else {
