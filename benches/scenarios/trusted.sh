@@ -36,7 +36,7 @@ scenario_trusted() {
     stop "$TRUSTED_PID" || true
     stop "$COLLECTOR_PID" || true
     spans=$(awk -F = '/^SPANS=/ { print $2 }' "$WORK/collector.log")
-    say "Everybody asked for is in the cache; unary calls for one person, 64 in flight over 8 connections, for $seconds s; medians and quartiles of $(rounds) rounds, in which who goes first takes turns. The load generator encrypts, too, and load, servers and collector share the cores, so of the difference in calls a second about half is the client's. A scrape each second; the collector got ${spans:-no} spans."
+    say "Everybody asked for is in the cache; unary calls for one person, 64 in flight over 8 connections, for $seconds s; medians and quartiles of $(rounds) rounds, in which who goes first takes turns. The load generator encrypts and sends the key, too, and load, servers and collector share the cores: calls a second hold that cost as well, CPU a call is the server's alone. A scrape each second; the collector got ${spans:-no} spans."
 }
 
 # serve_bare_of_trust: a server in plaintext that anybody may call. serve_trusted: one with everything.
