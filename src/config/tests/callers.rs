@@ -1,6 +1,14 @@
 //! Who may call.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::*;
+
+/// A folder's name of its own for each reading: the tests run side by side.
+fn scratch() -> String {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    format!("callers-{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
 
 const HASH: &str = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 const OTHER: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000001";
@@ -15,13 +23,13 @@ app_secret = \"s\"
 ";
 
 fn callers(toml: &str, variables: &[(&str, &str)]) -> Vec<CallerConfig> {
-    let loaded = load("callers", &format!("{TENANTS}{toml}"), variables).unwrap();
+    let loaded = load(&scratch(), &format!("{TENANTS}{toml}"), variables).unwrap();
     loaded.config.callers
 }
 
 /// The errors, their lines counted from the end of the tenants.
 fn told(toml: &str) -> Vec<String> {
-    let told = errors("callers", &format!("{toml}\n{TENANTS}"), &[]);
+    let told = errors(&scratch(), &format!("{toml}\n{TENANTS}"), &[]);
     told.lines().map(str::to_owned).collect()
 }
 
@@ -149,7 +157,7 @@ fn a_key_or_a_certificate_is_one_callers() {
 #[test]
 fn a_caller_whom_nobody_can_be_is_legal_and_odd() {
     let toml = format!("{TENANTS}[callers.a]\ntenants = \"*\"");
-    let loaded = load("callers", &toml, &[]).unwrap();
+    let loaded = load(&scratch(), &toml, &[]).unwrap();
     assert_eq!(loaded.config.callers.len(), 1);
     let warning = &loaded.warnings[0];
     assert!(warning.contains("nobody can be this caller"), "{warning}");
@@ -160,7 +168,7 @@ fn a_caller_whom_nobody_can_be_is_legal_and_odd() {
 fn a_certificate_that_no_client_is_asked_for_is_odd() {
     let toml =
         format!("{TENANTS}[callers.a]\ntenants = \"*\"\ncertificate_identity = \"a.example\"");
-    let warnings = load("callers", &toml, &[]).unwrap().warnings;
+    let warnings = load(&scratch(), &toml, &[]).unwrap().warnings;
     assert!(
         warnings[0].contains("tls.client_ca is not set"),
         "{warnings:?}"
@@ -173,14 +181,14 @@ fn with_callers_others_may_reach_the_listener_and_the_operator_is_warned() {
         "[grpc]\nlisten = \"0.0.0.0:1\"\n{TENANTS}[callers.a]\ntenants = \"*\"\n\
          key_hashes = \"{HASH}\""
     );
-    let loaded = load("callers", &toml, &[]).unwrap();
+    let loaded = load(&scratch(), &toml, &[]).unwrap();
     let [warning] = &loaded.warnings[..] else {
         panic!("{:?}", loaded.warnings)
     };
     assert!(warning.contains("0.0.0.0:1 is not encrypted"), "{warning}");
     let trusted = [("FEISHU_ID_GRPC__INSECURE", "true")];
     assert!(
-        load("callers", &toml, &trusted)
+        load(&scratch(), &toml, &trusted)
             .unwrap()
             .warnings
             .is_empty()
@@ -193,20 +201,20 @@ fn the_effective_callers_load_again() {
         "{TENANTS}[callers.a]\ntenants = [\"acme\", \"globex\"]\nkey_hashes = \"{HASH}\"\n\
          permissions = \"fresh\""
     );
-    let loaded = load("callers", &toml, &[]).unwrap();
+    let loaded = load(&scratch(), &toml, &[]).unwrap();
     let printed = loaded.effective().to_string();
     assert!(
         printed.contains(&format!("key_hashes = [\"{HASH}\"]")),
         "{printed}"
     );
-    let again = load("callers", &printed, &[]).unwrap();
+    let again = load(&scratch(), &printed, &[]).unwrap();
     assert_eq!(again.config.callers, loaded.config.callers);
 }
 
 #[test]
 fn tenants_that_come_later_are_checked_then() {
     let toml = format!("[callers.a]\ntenants = [\"acme\"]\nkey_hashes = \"{HASH}\"");
-    let mut config = load("callers", &toml, &[]).unwrap().config;
+    let mut config = load(&scratch(), &toml, &[]).unwrap().config;
     let tenant = |name| TenantConfig::new(name, "cli_a", "s".into(), "http://127.0.0.1:1");
     config.tenants = vec![tenant("globex")];
     assert_eq!(
