@@ -39,6 +39,7 @@ use crate::{
         health::{self, HealthHandle, HealthService},
         reflection,
     },
+    memory::Memory,
     metrics::{Arrivals, Registry, Rpcs},
     pb::health::health_server::HealthServer,
     server::{self, ServerSettings, Services, TlsError},
@@ -155,7 +156,14 @@ pub async fn serve(config: Config, options: ServeOptions) -> Result<(), AppError
     observe::process(&registry);
     let traces = observe::Traces::start(&config.telemetry, &registry)?;
     let composer = Composer::start(&config, &registry).await?;
-    let services = services(&config, &composer, health_service.clone(), &shutdown)?;
+    let memory = memory(&config, &registry);
+    let services = services(
+        &config,
+        &composer,
+        health_service.clone(),
+        &memory,
+        &shutdown,
+    )?;
     let grpc = listen("grpc.listen", config.grpc.listen).await?;
     let probes = match config.grpc.health_listen {
         Some(address) => Some(listen("grpc.health_listen", address).await?),
@@ -168,7 +176,7 @@ pub async fn serve(config: Config, options: ServeOptions) -> Result<(), AppError
         max_connections: descriptors::make_room(config.grpc.max_connections),
         tls,
         tracing: traces.tracing.clone().at(grpc.local_addr().ok()),
-        ..settings(&config, &registry, &composer.callers)?
+        ..settings(&config, &registry, &composer.callers, memory)?
     };
     let auditing = Auditing::start(composer.callers.audit().clone());
     let listening = Listening {
@@ -248,11 +256,12 @@ pub async fn in_process(config: Config) -> Result<InProcess, AppError> {
     // Nobody can see it: there is no listener.
     let registry = Registry::new();
     let composer = Composer::start(&config, &registry).await?;
-    let services = services(&config, &composer, health_service, &shutdown)?;
+    let memory = memory(&config, &registry);
+    let services = services(&config, &composer, health_service, &memory, &shutdown)?;
     let settings = ServerSettings {
         // There is no other replica to go to, and no way to connect again.
         max_connection_age: Duration::from_hours(365 * 24),
-        ..settings(&config, &registry, &composer.callers)?
+        ..settings(&config, &registry, &composer.callers, memory)?
     };
     let (client, service) = tokio::io::duplex(PIPE);
     let serving = server::serve_io(service, services, settings, shutdown);
@@ -277,17 +286,19 @@ fn services(
     config: &Config,
     composer: &Composer,
     health: HealthService,
+    memory: &Memory,
     shutdown: &Shutdown,
 ) -> Result<Services, AppError> {
     let limits = Limits {
         max_identifiers: config.grpc.max_identifiers,
         max_in_flight_batches: config.grpc.max_in_flight_batches,
+        memory: memory.clone(),
     };
     let (v1, v1alpha) = reflection::services().map_err(AppError::Reflection)?;
     let callers = &composer.callers;
     let resolver = composer.resolver.clone();
     let identity = Identity::server(resolver, callers.clone(), limits, shutdown.clone());
-    let most = limits.max_identifiers;
+    let most = config.grpc.max_identifiers;
     let admin = Administration::server(composer.admin.clone(), callers.clone(), most);
     Ok(Services::default()
         .with(identity)
@@ -303,15 +314,25 @@ fn health_server(health: HealthService) -> HealthServer<HealthService> {
     HealthServer::new(health).max_decoding_message_size(MAX_REQUEST_BYTES)
 }
 
+/// What all requests together may hold.
+fn memory(config: &Config, registry: &Registry) -> Memory {
+    let memory = Memory::new(config.grpc.max_bytes_in_flight);
+    observe::memory(registry, &memory, config.grpc.max_bytes_in_flight);
+    memory
+}
+
 fn settings(
     config: &Config,
     registry: &Registry,
     callers: &Callers,
+    memory: Memory,
 ) -> Result<ServerSettings, AppError> {
     let known = reflection::methods().map_err(AppError::Reflection)?;
     Ok(ServerSettings {
         max_connections: config.grpc.max_connections,
         max_connections_per_peer: config.grpc.max_connections_per_peer,
+        max_requests_in_flight: config.grpc.max_requests_in_flight,
+        memory,
         max_connection_age: config.grpc.max_connection_age,
         keepalive_interval: config.grpc.keepalive_interval,
         keepalive_timeout: config.grpc.keepalive_timeout,

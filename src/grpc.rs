@@ -29,6 +29,7 @@ use crate::{
     deadline::Deadline,
     identity::Identifier,
     log_limit::LogLimit,
+    memory::Memory,
     metrics,
     pb::identity::{
         self as pb, ResolveUserIdsRequest, ResolveUserIdsResponse, ResolveUserIdsStreamRequest,
@@ -53,16 +54,25 @@ const MAX_RESPONSE_BYTES: usize = 16 * 1024 * 1024;
 /// Below this many identifiers compressing costs more than it saves.
 const COMPRESS_FROM: usize = 20;
 
+/// What an identifier that must be looked up is counted as, in bytes: itself three times (in the answer,
+/// on its way, in the queue), its answer, and its flight.
+const BYTES_A_LOOKUP: usize = 1024;
+/// When to come back after having been shed for want of memory: about as long as a full call takes, some
+/// times over.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
 /// Where a caller says what it can decompress.
 const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
 
 /// The limits of the service.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Limits {
     /// Most identifiers in a batch.
     pub max_identifiers: usize,
     /// Most batches of a stream worked on at a time.
     pub max_in_flight_batches: usize,
+    /// What all requests together may hold.
+    pub memory: Memory,
 }
 
 /// How a batch came, beside what it says itself.
@@ -128,7 +138,11 @@ impl Identity {
     ) -> Result<ResolveUserIdsResponse, Box<status::Rejection>> {
         match self.recall(request, entered, arrival)? {
             Recalled::All(response) => Ok(response),
-            Recalled::Some(batch) => self.find_out(*batch, entered).await,
+            Recalled::Some(batch) => {
+                let held = self.limits.memory.try_take(batch.bytes());
+                let _held = held.ok_or_else(|| self.about(entered, &batch.tenant, no_memory()))?;
+                self.find_out(*batch, entered).await
+            }
         }
     }
 
@@ -287,6 +301,13 @@ enum Recalled {
     Some(Box<Batch>),
 }
 
+impl Batch {
+    /// What it is counted as.
+    fn bytes(&self) -> usize {
+        self.unknown.len() * BYTES_A_LOOKUP
+    }
+}
+
 struct Batch {
     /// Those that there were when it began: whoever has begun is answered, also by a tenant that is no
     /// longer configured.
@@ -348,6 +369,16 @@ impl IdentityService for Identity {
         let answers = stream::answers(self.clone(), request.into_inner(), source);
         Ok(Response::new(Box::pin(answers)))
     }
+}
+
+/// There is no memory to look up more people at the moment.
+fn no_memory() -> status::Rejection {
+    let mut failure = Failure::new(
+        crate::resolver::Reason::Overloaded,
+        "the requests in flight hold as much memory as they may",
+    );
+    failure.retry_delay = Some(RETRY_AFTER);
+    failure.into()
 }
 
 /// The longest message that a request with so many identifiers needs, in bytes.

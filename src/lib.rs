@@ -1,6 +1,6 @@
 //! feishu-id: e-mail addresses and mobile numbers in, Feishu IDs out, over gRPC.
 //!
-//! One request's path: [`server`] accepts it and sets its [`caller`] and [`deadline`], once the
+//! One request's path: [`server`] accepts it sets its [`caller`] and [`deadline`] and counts its [`memory`], once the
 //! [`callers`] know who that is; [`grpc`] checks it and what the caller may, and parses each [`identity`]; [`resolver`] asks for everybody once and says what the
 //! rows mean; [`batch`] packs the keys into calls, each with a permit of [`quota`]; [`feishu`],
 //! which is a [`directory`], makes the call with a token that [`coalesce`] lets it fetch once for
@@ -32,6 +32,7 @@ pub mod hardening;
 pub mod http;
 pub mod identity;
 pub mod log_limit;
+pub mod memory;
 pub mod metrics;
 pub mod pb;
 pub mod quota;

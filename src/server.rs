@@ -6,9 +6,11 @@
 mod accept;
 mod answering;
 mod connection;
+mod frames;
 mod gate;
 mod handlers;
 mod parting;
+mod piece;
 mod place;
 mod preface;
 mod refusal;
@@ -18,6 +20,8 @@ mod services;
 mod settings;
 mod timeout;
 mod tls;
+mod upload;
+mod waiting;
 
 use std::{sync::Arc, time::Duration};
 
@@ -33,6 +37,7 @@ pub use request::{Peer, RequestId};
 pub use services::Services;
 pub use settings::ServerSettings;
 pub use tls::{Tls, TlsError, TlsTerms};
+pub use upload::RequestBody;
 
 use self::{
     connection::{Connections, End},
@@ -86,9 +91,9 @@ where
 impl Connections {
     fn new(services: Services, settings: ServerSettings, shutdown: Shutdown) -> Self {
         Self {
+            handlers: Handlers::new(settings.stall_timeout),
             shared: Arc::new(Shared::new(services, settings)),
             shutdown,
-            handlers: Handlers::default(),
         }
     }
 

@@ -14,6 +14,7 @@ use crate::{
     config::{HttpConfig, TelemetryConfig},
     grpc::health::HealthService,
     http::{self, Pages},
+    memory::Memory,
     metrics::{self, MonthOfCalls, Registry, about},
     quota::Meter,
     server::Tls,
@@ -152,6 +153,13 @@ pub(super) fn audit(registry: &Registry, audit: &Audit) {
     metrics::watch(registry, &about::REFUSED_CALLERS, move |show| {
         refused.each_refusal(|reason, count| show(&[("reason", reason)], count));
     });
+}
+
+/// Shows what requests hold, of how much.
+pub(super) fn memory(registry: &Registry, memory: &Memory, limit: usize) {
+    let memory = memory.clone();
+    registry.gauge(&about::REQUEST_MEMORY, &[], move || count(memory.held()));
+    registry.gauge(&about::REQUEST_MEMORY_LIMIT, &[], move || count(limit));
 }
 
 /// Shows a tenant's queue.

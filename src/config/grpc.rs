@@ -12,6 +12,8 @@ use super::{
     value::{OptionalAddress, Value as _},
 };
 
+const MIB: usize = 1024 * 1024;
+
 /// The gRPC listener and what a caller may ask of it.
 #[derive(Clone, Debug)]
 pub struct GrpcConfig {
@@ -27,6 +29,10 @@ pub struct GrpcConfig {
     pub max_connections: usize,
     /// Most of them from one address, or from one /64 of IPv6.
     pub max_connections_per_peer: usize,
+    /// Most requests at a time, over all connections.
+    pub max_requests_in_flight: usize,
+    /// Most bytes that requests hold at a time, over all connections, beyond what each may.
+    pub max_bytes_in_flight: usize,
     /// The age at which a connection is asked to go, so that balancers see new servers.
     pub max_connection_age: Duration,
     /// How often an idle connection is asked whether it is alive.
@@ -47,6 +53,8 @@ impl Default for GrpcConfig {
             max_connections: 10_000,
             // A tenth of all: see `ServerSettings`.
             max_connections_per_peer: 1000,
+            max_requests_in_flight: 16_384,
+            max_bytes_in_flight: 256 * MIB,
             max_connection_age: Duration::from_mins(30),
             keepalive_interval: Duration::from_secs(30),
             keepalive_timeout: Duration::from_secs(10),
@@ -97,6 +105,17 @@ impl GrpcConfig {
                 "grpc.max_connections_per_peer",
                 default.max_connections_per_peer,
                 1..=1_000_000,
+            ),
+            max_requests_in_flight: reader.ranged(
+                "grpc.max_requests_in_flight",
+                default.max_requests_in_flight,
+                1..=1_000_000,
+            ),
+            // The longest message that there can be, 10 MB, must fit into it.
+            max_bytes_in_flight: reader.ranged(
+                "grpc.max_bytes_in_flight",
+                default.max_bytes_in_flight,
+                16 * MIB..=1024 * 1024 * MIB,
             ),
             max_connection_age: reader.ranged(
                 "grpc.max_connection_age",

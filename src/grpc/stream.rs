@@ -13,7 +13,7 @@ use futures_util::{
     future::BoxFuture,
     stream::{FuturesUnordered, unfold},
 };
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{Status, Streaming};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -24,6 +24,7 @@ use crate::{
     caller::CallerId,
     callers::Entered,
     deadline::Deadline,
+    memory,
     pb::identity::{
         ResolveUserIdsResponse, ResolveUserIdsStreamRequest, ResolveUserIdsStreamResponse,
         resolve_user_ids_stream_response::Result as Answer,
@@ -33,12 +34,17 @@ use crate::{
 };
 
 use super::{
-    Arrival, Identity, Recalled, access, convert, draining,
+    Arrival, Batch, Identity, Recalled, access, convert, draining, no_memory,
     status::{DOMAIN, Rejection},
 };
 
 /// What a batch without a timeout gets: longer than a unary call, because bulk may wait its turn.
 const DEFAULT_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// Most identifiers of a stream's batches that are worked on at a time: more than can be under way to
+/// Feishu at all (16 calls of 100), and about a megabyte with their answers. A batch is read while there
+/// are fewer.
+const MAX_IDENTIFIERS: usize = 2000;
 
 /// The answers to the batches, each as soon as it is complete. Ends with the caller's side, once
 /// what is in flight is answered; with the caller's error; or when the server drains.
@@ -55,6 +61,8 @@ pub(super) fn answers(
         incoming: Incoming::Open(Box::new(batches)),
         held: None,
         in_flight: FuturesUnordered::new(),
+        identifiers: 0,
+        is_short: false,
     };
     unfold(state, |mut state| async {
         let next = state.next().await?;
@@ -82,7 +90,20 @@ struct Batches {
     scope: Scope,
     /// Each in a task of its own, so that calls go on while the caller is slow to take answers;
     /// dropped with the stream.
-    in_flight: FuturesUnordered<BoxFuture<'static, ResolveUserIdsStreamResponse>>,
+    in_flight: FuturesUnordered<BoxFuture<'static, Done>>,
+    /// How many identifiers are in them.
+    identifiers: usize,
+    /// One of them has had to wait for memory: no further one is read until it is done.
+    is_short: bool,
+}
+
+/// A batch that has its answer.
+struct Done {
+    answer: ResolveUserIdsStreamResponse,
+    identifiers: usize,
+    was_short: bool,
+    /// Until the answer is handed over.
+    _held: Option<memory::Held>,
 }
 
 struct Held {
@@ -101,12 +122,15 @@ impl Batches {
         loop {
             match &mut self.incoming {
                 Incoming::Open(batches) => {
-                    let has_room = self.in_flight.len() < self.most && self.held.is_none();
+                    let has_room = self.in_flight.len() < self.most
+                        && self.identifiers < MAX_IDENTIFIERS
+                        && self.held.is_none()
+                        && !self.is_short;
                     let until = self.held.as_ref().map(|held| held.until);
                     tokio::select! {
                         // A finished answer first: it makes room. Draining before reading on.
                         biased;
-                        Some(done) = self.in_flight.next() => return Some(Ok(done)),
+                        Some(done) = self.in_flight.next() => return Some(Ok(self.hand_over(done))),
                         () = self.identity.shutdown.draining() => {
                             self.incoming = Incoming::Ended(Err(draining()));
                         }
@@ -125,14 +149,14 @@ impl Batches {
                             }
                             Ok(None) => self.incoming = Incoming::Ended(Ok(())),
                             Err(status) => {
-                                self.incoming = Incoming::Ended(Err(unreadable(&status)));
+                                self.incoming = Incoming::Ended(Err(unreadable(status)));
                             }
                         },
                     }
                 }
                 Incoming::Ended(end) => {
                     if let Some(done) = self.in_flight.next().await {
-                        return Some(Ok(done));
+                        return Some(Ok(self.hand_over(done)));
                     }
                     return std::mem::replace(end, Ok(())).err().map(Err);
                 }
@@ -165,32 +189,73 @@ impl Batches {
         }
     }
 
+    fn hand_over(&mut self, done: Done) -> ResolveUserIdsStreamResponse {
+        self.identifiers = self.identifiers.saturating_sub(done.identifiers);
+        if done.was_short {
+            self.is_short = false;
+        }
+        done.answer
+    }
+
     /// The answer, if it needs no wait; else the work on it has begun.
     fn start(
         &mut self,
         batch: ResolveUserIdsStreamRequest,
     ) -> Option<ResolveUserIdsStreamResponse> {
         let batch_id = batch.batch_id;
-        let entered = &self.source.entered;
-        let recalled = arrival(&batch, &self.source).and_then(|arrival| {
-            let request = batch.request.unwrap_or_default();
-            let _entered = self.scope.enter();
-            let recall = || self.identity.recall(request, entered, arrival);
-            // A crash in one batch is that batch's failure.
-            catch_unwind(AssertUnwindSafe(recall)).unwrap_or_else(|_panic| Err(crashed()))
-        });
-        let batch = match recalled {
-            Ok(Recalled::All(response)) => return Some(answer(batch_id, Ok(response))),
+        let arrival = match arrival(&batch, &self.source) {
+            Ok(arrival) => arrival,
             Err(rejection) => return Some(answer(batch_id, Err(rejection))),
-            Ok(Recalled::Some(batch)) => batch,
         };
-        let (identity, entered) = (self.identity.clone(), entered.clone());
-        let work = async move { identity.find_out(*batch, &entered).await };
+        let request = batch.request.unwrap_or_default();
+        let entered = self.scope.enter();
+        let recall = || self.identity.recall(request, &self.source.entered, arrival);
+        // A crash in one batch is that batch's failure.
+        let recalled = catch_unwind(AssertUnwindSafe(recall)).unwrap_or_else(|_| Err(crashed()));
+        drop(entered);
+        match recalled {
+            Ok(Recalled::All(response)) => Some(answer(batch_id, Ok(response))),
+            Err(rejection) => Some(answer(batch_id, Err(rejection))),
+            Ok(Recalled::Some(batch)) => {
+                self.find_out(batch_id, *batch, arrival.deadline);
+                None
+            }
+        }
+    }
+
+    /// Begins the work on a batch: at once, or when there is memory for it.
+    fn find_out(&mut self, batch_id: u64, batch: Batch, deadline: Deadline) {
+        let identifiers = batch.response.resolutions.len();
+        let budget = &self.identity.limits.memory;
+        let held = budget.try_take(batch.bytes());
+        let was_short = held.is_none();
+        self.identifiers += identifiers;
+        self.is_short |= was_short;
+        let (identity, budget) = (self.identity.clone(), budget.clone());
+        let entered = self.source.entered.clone();
+        let work = async move {
+            let held = match held {
+                Some(held) => held,
+                None => timeout_at(deadline.instant(), budget.take(batch.bytes()))
+                    .await
+                    .map_err(|_elapsed| Box::new(no_memory()))?,
+            };
+            Ok((identity.find_out(batch, &entered).await?, held))
+        };
         let task = AbortOnDropHandle::new(tokio::spawn(self.scope.clone().wrap(work)));
-        let answer =
-            task.map(move |done| answer(batch_id, done.unwrap_or_else(|_| Err(crashed()))));
-        self.in_flight.push(answer.boxed());
-        None
+        let done = task.map(move |done| {
+            let (result, held) = match done.unwrap_or_else(|_| Err(crashed())) {
+                Ok((response, held)) => (Ok(response), Some(held)),
+                Err(rejection) => (Err(rejection), None),
+            };
+            Done {
+                answer: answer(batch_id, result),
+                identifiers,
+                was_short,
+                _held: held,
+            }
+        });
+        self.in_flight.push(done.boxed());
     }
 }
 
@@ -237,8 +302,12 @@ fn arrival(
     })
 }
 
-/// A message that cannot be read ends the stream, since nobody knows which batch it was.
-fn unreadable(status: &Status) -> Status {
+/// A message that cannot be read ends the stream, since nobody knows which batch it was. What the server
+/// itself says of it stands.
+fn unreadable(status: Status) -> Status {
+    if !status.details().is_empty() {
+        return status;
+    }
     let details = ErrorDetails::with_error_info("INVALID_REQUEST", DOMAIN, HashMap::new());
     Status::with_error_details(status.code(), status.message(), details)
 }

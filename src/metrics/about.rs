@@ -110,6 +110,14 @@ metrics! {
     /// `feishu_id_tls_certificate_expiry_seconds`
     TLS_CERTIFICATE_EXPIRY: Gauge "tls_certificate_expiry" in Seconds,
         "The moment at which the certificate in use expires, in seconds since 1970.";
+    /// `feishu_id_connection_floods_total`
+    CONNECTION_FLOODS: Counter "connection_floods",
+        "Connections ended because their clients sent too many HTTP/2 frames that carry no request.";
+    /// `feishu_id_request_memory_bytes`
+    REQUEST_MEMORY: Gauge "request_memory" in Bytes,
+        "Memory counted against grpc.max_bytes_in_flight: large messages, people being looked up, large answers.";
+    /// `feishu_id_request_memory_limit_bytes`
+    REQUEST_MEMORY_LIMIT: Gauge "request_memory_limit" in Bytes, "The value of grpc.max_bytes_in_flight.";
 
     // Callers.
     /// `feishu_id_caller_identifiers_total`

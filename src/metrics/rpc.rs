@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -38,6 +38,7 @@ struct Table {
     ended: Grid<Histogram>,
     in_flight: Box<[AtomicI64]>,
     connections: AtomicI64,
+    floods: AtomicU64,
 }
 
 impl Default for Rpcs {
@@ -66,6 +67,10 @@ impl Rpcs {
         });
         let Self(table) = rpcs.clone();
         registry.gauge(&about::CONNECTIONS, &[], move || level(&table.connections));
+        let Self(table) = rpcs.clone();
+        registry.counter(&about::CONNECTION_FLOODS, &[], move || {
+            table.floods.load(Ordering::Relaxed)
+        });
         rpcs
     }
 
@@ -77,6 +82,7 @@ impl Rpcs {
             ended: Grid::new(rows, codes, Histogram::default),
             in_flight: (0..rows).map(|_| AtomicI64::new(0)).collect(),
             connections: AtomicI64::new(0),
+            floods: AtomicU64::new(0),
         }))
     }
 
@@ -114,6 +120,11 @@ impl Rpcs {
     /// It has ended.
     pub fn disconnected(&self) {
         self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// A connection is ended because its client sends too many frames.
+    pub fn flooded(&self) {
+        self.0.floods.fetch_add(1, Ordering::Relaxed);
     }
 
     fn change_in_flight(&self, rpc: Rpc, by: i64) {

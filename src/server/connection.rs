@@ -20,6 +20,7 @@ use tokio::{
 
 use super::{
     ServerSettings,
+    frames::Counted,
     handlers::{Driven, Handlers},
     preface,
     request::{Peer, Requests, Shared},
@@ -30,6 +31,10 @@ use crate::{
     metrics::{HandshakeFailure, Rpcs},
     shutdown::Shutdown,
 };
+
+/// How long a connection on which nothing is open waits for its client to acknowledge GOAWAY: several
+/// round trips to the other end of the world, and time to send the last 64 kB of an answer to it.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(2);
 
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +111,10 @@ impl Connections {
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let preface_timeout = self.shared.settings().preface_timeout;
+        let settings = self.shared.settings();
+        let preface_timeout = settings.preface_timeout;
+        let frames = settings.max_control_frames_per_second;
+        let io = Counted::new(io, frames, settings.metrics.clone());
         let begun = tokio::select! {
             biased;
             // Whoever has said nothing yet has nothing to lose.
@@ -152,7 +160,7 @@ impl Connections {
         let handlers = self.handlers.of_connection();
         let connection =
             http2_builder(settings, handlers.clone()).serve_connection(TokioIo::new(io), requests);
-        let mut driven = Driven::new(connection, handlers);
+        let mut driven = Driven::new(connection, handlers.clone());
         let bound = tokio::select! {
             biased;
             () = self.shutdown.draining() => settings.drain_timeout,
@@ -165,6 +173,11 @@ impl Connections {
             biased;
             ended = &mut driven => return done(ended),
             () = self.end_of_grace(bound) => {}
+            // It has not even acknowledged GOAWAY, or it would have ended.
+            () = handlers.idle_for(UNACKNOWLEDGED) => {
+                tracing::debug!("connection closed: nothing was open, and its client did not answer");
+                return End::Done;
+            }
         }
         tracing::debug!("connection cut: something was still open at the end of its grace");
         End::Cut

@@ -8,7 +8,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
     time::Duration,
@@ -16,8 +16,13 @@ use std::{
 
 use futures_util::task::AtomicWaker;
 use hyper::rt::Executor;
-use tokio::time::Instant;
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout},
+};
 use tokio_util::task::TaskTracker;
+
+use super::waiting::{self, Waiting};
 
 /// How long a connection's task works on handlers at a time: what is left after that becomes tasks,
 /// for other threads to take. A handler that asks the cache for one identifier takes some
@@ -26,25 +31,71 @@ const TURN: Duration = Duration::from_micros(200);
 
 /// The handlers of a server, or of one connection of it. Knows when the last one is gone; a handler is
 /// dropped soon after its connection.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct Handlers {
     tasks: TaskTracker,
-    /// Those of this connection that have not been polled yet.
-    begun: Arc<Mutex<Vec<Handler>>>,
+    /// How long one waits for a client that takes nothing.
+    patience: Duration,
+    mine: Arc<Mine>,
 }
+
+/// The handlers of one connection.
+#[derive(Default)]
+struct Mine {
+    /// Those that have not been polled yet.
+    begun: Mutex<Vec<Handler>>,
+    open: Arc<Count>,
+}
+
+/// How many have become tasks and are not done.
+#[derive(Debug, Default)]
+struct Count {
+    open: AtomicUsize,
+    changed: Notify,
+}
+
+/// Counts until it is dropped.
+#[derive(Debug, Default)]
+pub(super) struct Open(Arc<Count>);
 
 /// How often a connection is polled before other tasks have their turn. Mostly it is twice: to read
 /// requests, and to write their answers.
 const ROUNDS: usize = 8;
 
-type Handler = Pin<Box<dyn Future<Output = ()> + Send>>;
+pub(super) type Handler = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Handlers {
+    /// Those of a server, who wait so long for a client that takes nothing.
+    pub(super) fn new(patience: Duration) -> Self {
+        Self {
+            tasks: TaskTracker::new(),
+            patience,
+            mine: Arc::default(),
+        }
+    }
+
     /// Those of a further connection.
     pub(super) fn of_connection(&self) -> Self {
         Self {
             tasks: self.tasks.clone(),
-            begun: Arc::default(),
+            patience: self.patience,
+            mine: Arc::default(),
+        }
+    }
+
+    /// Completes when nothing of this connection has been worked on for so long.
+    pub(super) async fn idle_for(&self, time: Duration) {
+        let count = &self.mine.open;
+        loop {
+            let changed = count.changed.notified();
+            tokio::pin!(changed);
+            // From here on no change is missed.
+            changed.as_mut().enable();
+            if count.open.load(Ordering::SeqCst) > 0 {
+                changed.await;
+            } else if timeout(time, changed).await.is_err() {
+                return;
+            }
         }
     }
 
@@ -66,10 +117,20 @@ impl Handlers {
         let mut has_time = true;
         let end = (begun.len() > 1).then(|| Instant::now() + TURN);
         for mut handler in begun.drain(..) {
-            let polled = AssertUnwindSafe(|| has_time && handler.as_mut().poll(&mut cx).is_ready());
+            let polled = AssertUnwindSafe(|| {
+                if has_time {
+                    waiting::poll(&mut handler, &mut cx)
+                } else {
+                    (Poll::Pending, None)
+                }
+            });
             match catch_unwind(polled) {
-                Ok(true) => {}
-                Ok(false) => drop(self.tasks.spawn(handler)),
+                Ok((Poll::Ready(()), _)) => {}
+                Ok((Poll::Pending, said)) => {
+                    let open = Open::new(&self.mine.open);
+                    let waiting = Waiting::new(handler, said, self.patience, open);
+                    drop(self.tasks.spawn(waiting));
+                }
                 // The panic hook has told the rest; the stream is reset.
                 Err(_panic) => tracing::error!("a request's handler panicked"),
             }
@@ -80,7 +141,25 @@ impl Handlers {
 
     fn lock(&self) -> MutexGuard<'_, Vec<Handler>> {
         // Nothing that can panic happens under it.
-        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
+        self.mine
+            .begun
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Open {
+    fn new(count: &Arc<Count>) -> Self {
+        count.open.fetch_add(1, Ordering::SeqCst);
+        count.changed.notify_waiters();
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::SeqCst);
+        self.0.changed.notify_waiters();
     }
 }
 
@@ -178,12 +257,14 @@ impl Wake for Bell {
 mod tests {
     #![expect(clippy::panic, reason = "tests")]
 
-    use std::sync::atomic::AtomicUsize;
-
     use futures_util::{FutureExt as _, poll};
-    use tokio::{sync::Notify, task::yield_now};
+    use tokio::task::yield_now;
 
     use super::*;
+
+    fn handlers() -> Handlers {
+        Handlers::new(Duration::from_secs(100))
+    }
 
     /// How often a handler has been polled, and what it waits for. The clock stands still, so that no
     /// turn ends.
@@ -213,7 +294,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_has_its_answer_ends_in_place_and_what_waits_becomes_a_task() {
-        let handlers = Handlers::default();
+        let handlers = handlers();
         let polls = Arc::new(Polls::default());
         let begin = vec![async {}.boxed(), pass_once(polls.clone()).boxed()];
         let mut driven = connection(&handlers, begin);
@@ -229,7 +310,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_panic_is_its_own_handlers_alone() {
-        let handlers = Handlers::default();
+        let handlers = handlers();
         let polls = Arc::new(Polls::default());
         let panics = async { panic!("told to") }.boxed();
         let begin = vec![panics, pass_once(polls.clone()).boxed()];
@@ -240,7 +321,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_that_goes_takes_those_along_that_it_has_not_polled() {
-        let handlers = Handlers::default();
+        let handlers = handlers();
         let driven = connection(&handlers, Vec::new());
         let held = Arc::new(());
         let holds = held.clone();
@@ -249,13 +330,29 @@ mod tests {
         assert_eq!(Arc::strong_count(&held), 1);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_idle_once_its_last_task_has_been_done_for_a_while() {
+        let handlers = handlers();
+        let start = Instant::now();
+        let begin = vec![tokio::time::sleep(Duration::from_secs(5)).boxed()];
+        let mut driven = connection(&handlers, begin);
+        assert!(poll!(&mut driven).is_pending());
+        handlers
+            .of_connection()
+            .idle_for(Duration::from_secs(2))
+            .await;
+        assert_eq!(start.elapsed().as_secs(), 2, "another connection");
+        handlers.idle_for(Duration::from_secs(2)).await;
+        assert_eq!(start.elapsed().as_secs(), 7);
+    }
+
     #[tokio::test]
     async fn a_connection_that_always_wakes_itself_lets_others_run() {
         let restless = std::future::poll_fn(|cx: &mut Context<'_>| {
             cx.waker().wake_by_ref();
             Poll::<()>::Pending
         });
-        let mut driven = Driven::new(restless, Handlers::default());
+        let mut driven = Driven::new(restless, handlers());
         assert!(poll!(&mut driven).is_pending());
     }
 
@@ -264,7 +361,7 @@ mod tests {
         let elsewhere = Arc::new(Notify::new());
         let notified = elsewhere.clone();
         let connection = async move { notified.notified().await };
-        let task = tokio::spawn(Driven::new(connection, Handlers::default()));
+        let task = tokio::spawn(Driven::new(connection, handlers()));
         yield_now().await;
         elsewhere.notify_one();
         let woken = tokio::time::timeout(Duration::from_secs(10), task).await;

@@ -13,6 +13,7 @@ use tonic::Code;
 
 use super::ServerSettings;
 use crate::{
+    memory::Memory,
     metrics::{Rpc, Rpcs, code_name},
     trace::{Span, Tracing},
 };
@@ -22,6 +23,7 @@ pub(super) struct Places {
     taken: AtomicUsize,
     most: usize,
     uncounted: &'static [&'static str],
+    memory: Memory,
     rpcs: Rpcs,
 }
 
@@ -45,6 +47,7 @@ impl Places {
             taken: AtomicUsize::new(0),
             most: settings.max_requests_in_flight,
             uncounted: settings.uncounted_paths,
+            memory: settings.memory.clone(),
             rpcs: settings.metrics.clone(),
         })
     }
@@ -85,6 +88,11 @@ impl Place {
             self.span = sampled.begin(self.places.rpcs.name(self.rpc));
         }
         &self.span
+    }
+
+    /// What all requests may hold.
+    pub(super) fn memory(&self) -> &Memory {
+        &self.places.memory
     }
 }
 

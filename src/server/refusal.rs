@@ -51,15 +51,29 @@ pub(super) fn panicked() -> Status {
     )
 }
 
+/// Part of a request's message came, and the rest did not.
+pub(super) fn message_overdue() -> Status {
+    with_reason(
+        Code::DeadlineExceeded,
+        "DEADLINE_EXCEEDED",
+        "the rest of a message did not come in time; send each message whole",
+    )
+}
+
 /// Too many requests at a time.
 pub(super) fn overloaded() -> Status {
+    shed("too many requests at a time; come back in a second")
+}
+
+/// Requests hold as much memory as they may.
+pub(super) fn no_memory() -> Status {
+    shed("the requests in flight hold as much memory as they may; come back in a second")
+}
+
+fn shed(message: &str) -> Status {
     let mut details = ErrorDetails::with_error_info("OVERLOADED", DOMAIN, HashMap::new());
     details.set_retry_info(Some(RETRY_AFTER));
-    let mut status = Status::with_error_details(
-        Code::ResourceExhausted,
-        "too many requests at a time; come back in a second",
-        details,
-    );
+    let mut status = Status::with_error_details(Code::ResourceExhausted, message, details);
     // RetryInfo alone does not steer the retries of gRPC clients; this does (gRFC A6).
     let pushback = RETRY_AFTER.as_millis().to_string();
     if let Ok(pushback) = pushback.parse() {

@@ -23,6 +23,7 @@ use super::{
     refusal,
     services::Answer,
     timeout::{self, TimedBody},
+    upload::RequestBody,
 };
 use crate::{
     caller::{CallerId, CertificateNames, Origin},
@@ -169,7 +170,9 @@ impl Shared {
         let answer = if request.method() == Method::CONNECT {
             no_tunnel()
         } else {
-            self.services.call(request)
+            let (memory, timeout) = (&self.settings.memory, self.settings.message_timeout);
+            let body = |body| RequestBody::new(body, memory.clone(), timeout);
+            self.services.call(request.map(body))
         };
         let handled = Handled {
             answer,

@@ -4,8 +4,9 @@
 use std::{convert::Infallible, pin::Pin};
 
 use http::{Request, Response};
-use hyper::body::Incoming;
 use tonic::{Status, body::Body, codegen::Service, server::NamedService};
+
+use super::upload::RequestBody;
 
 /// An answer being made.
 pub(super) type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
@@ -17,7 +18,7 @@ pub struct Services(Vec<Entry>);
 struct Entry {
     /// `/package.Service/`
     start: String,
-    call: Box<dyn Fn(Request<Incoming>) -> Answer + Send + Sync>,
+    call: Box<dyn Fn(Request<RequestBody>) -> Answer + Send + Sync>,
 }
 
 impl Services {
@@ -26,7 +27,7 @@ impl Services {
     pub fn with<S>(mut self, service: S) -> Self
     where
         S: Service<
-                Request<Incoming>,
+                Request<RequestBody>,
                 Response = Response<Body>,
                 Error = Infallible,
                 Future = tonic::codegen::BoxFuture<Response<Body>, Infallible>,
@@ -45,7 +46,7 @@ impl Services {
     }
 
     /// The answer of the service that has this path, or that there is none.
-    pub(super) fn call(&self, request: Request<Incoming>) -> Answer {
+    pub(super) fn call(&self, request: Request<RequestBody>) -> Answer {
         let path = request.uri().path();
         match self.0.iter().find(|entry| path.starts_with(&entry.start)) {
             Some(entry) => (entry.call)(request),

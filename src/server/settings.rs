@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{Gate, Tls};
 use crate::{
+    memory::Memory,
     metrics::{Arrivals, Rpcs},
     trace::Tracing,
 };
@@ -67,7 +68,20 @@ pub struct ServerSettings {
     /// Requests at a time over all connections; further ones are refused with
     /// `RESOURCE_EXHAUSTED`. 16,384 of some 20 kB are 330 MB.
     pub max_requests_in_flight: usize,
-    /// Paths that this limit does not count, by their beginning: a busy server is not a dead one.
+    /// Bytes that requests may hold over all connections, beyond what the limit on their number covers:
+    /// messages that are arriving, people who are being looked up, large answers on their way out. What
+    /// is over it is refused like what is over the other limit.
+    pub memory: Memory,
+    /// Time for a message to come once its first byte has: 30 s is 1 MiB at 35 kB/s.
+    pub message_timeout: Duration,
+    /// Time in which a client takes the next piece of an answer (a large message, or some 32 kB), or the
+    /// stream is reset: 5 minutes, so that a program may pause to work on what it has read.
+    pub stall_timeout: Duration,
+    /// Frames a second on one connection that neither begin a request nor bring part of a message, beyond
+    /// those that acknowledge answers; more end the connection. 10,000 cost 10 ms of processor; the
+    /// busiest honest client, grpc-go measuring round trips on loopback, sends about as many.
+    pub max_control_frames_per_second: u32,
+    /// Paths that the limit on requests does not count, by their beginning: a busy server is not a dead one.
     pub uncounted_paths: &'static [&'static str],
     /// Time until an answer begins for a request without `grpc-timeout`, so that requests that are
     /// never finished do not stay: 30 s, three times what the service itself allows.
@@ -110,6 +124,10 @@ impl Default for ServerSettings {
             connection_window_bytes: 16 * 1024 * 1024,
             max_send_buffer_bytes: 64 * 1024,
             max_requests_in_flight: 16_384,
+            memory: Memory::new(256 * 1024 * 1024),
+            message_timeout: Duration::from_secs(30),
+            stall_timeout: Duration::from_mins(5),
+            max_control_frames_per_second: 10_000,
             uncounted_paths: &["/grpc.health.v1.Health/"],
             answer_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(10),

@@ -9,13 +9,20 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::{FutureExt as _, future::BoxFuture};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::{Code, Status};
 
-use super::{place::Place, refusal, request::X_REQUEST_ID};
-use crate::{deadline::Deadline, trace::RequestId};
+use super::{
+    piece::{self, Leaving},
+    place::Place,
+    refusal,
+    request::X_REQUEST_ID,
+    waiting::{WaitsFor, say},
+};
+use crate::{deadline::Deadline, memory::Held, trace::RequestId};
 
 /// A message and its trailers.
 const UNARY_FRAMES: u64 = 2;
@@ -65,13 +72,14 @@ fn parse(value: &[u8]) -> Result<Duration, Malformed> {
 /// request's place among those in flight, which is free again once the answer has been sent, and tells
 /// it the code.
 ///
-/// It is asked only while the client takes data: a stream whose client does not read ends with
-/// its connection.
+/// It is asked only while the client takes data; what then happens is up to [`super::waiting`].
 #[derive(Default)]
 pub(super) struct TimedBody {
     /// None once it has ended.
     inner: Option<tonic::body::Body>,
     deadline: Option<Instant>,
+    /// A large piece that is on its way, or waits for memory.
+    large: Option<Box<Large>>,
     /// How many frames have been handed over.
     frames: u64,
     /// Made when the body first has to wait.
@@ -80,6 +88,16 @@ pub(super) struct TimedBody {
     /// Goes with trailers that tell of a failure.
     id: Option<RequestId>,
 }
+
+/// A large piece of an answer.
+enum Large {
+    /// Not charged yet.
+    Waits(Bytes, BoxFuture<'static, Held>),
+    /// With the client, or on the way there.
+    Leaves(Leaving),
+}
+
+type Polled = Poll<Option<Result<Frame<Bytes>, Status>>>;
 
 impl TimedBody {
     /// Wraps the body of an answer that has begun in time. If the headers say its code, they are all
@@ -99,6 +117,7 @@ impl TimedBody {
         Self {
             inner: Some(inner),
             deadline: deadline.map(Deadline::instant),
+            large: None,
             frames: 0,
             sleep: None,
             place: Some(place),
@@ -129,6 +148,98 @@ impl TimedBody {
         *self = Self::default();
     }
 
+    /// A frame of the service's.
+    fn handed(
+        &mut self,
+        mut frame: Option<Result<Frame<Bytes>, Status>>,
+        cx: &mut Context<'_>,
+    ) -> Polled {
+        let is_first = self.frames == 0;
+        self.frames += 1;
+        if let Some(code) = end(frame.as_ref()) {
+            if let Some(Ok(frame)) = &mut frame
+                && let Some(trailers) = frame.trailers_mut()
+            {
+                self.identify(trailers, code);
+            }
+            self.end(code);
+            return Poll::Ready(frame);
+        }
+        let deadline = self.deadline;
+        say(WaitsFor::Client { deadline });
+        let frame = match frame.map(|frame| frame.map(Frame::into_data)) {
+            Some(Ok(Ok(data))) if data.len() > piece::SMALL => {
+                return self.large(data, is_first, cx);
+            }
+            Some(Ok(Ok(data))) => Some(Ok(Frame::data(data))),
+            Some(Ok(Err(other))) => Some(Ok(other)),
+            Some(Err(status)) => Some(Err(status)),
+            None => None,
+        };
+        Poll::Ready(frame)
+    }
+
+    /// A large piece: a first one is refused if there is no memory for it, as a request would be; a stream
+    /// that has begun is slowed.
+    fn large(&mut self, data: Bytes, is_first: bool, cx: &mut Context<'_>) -> Polled {
+        let Some(memory) = self.place.as_ref().map(Place::memory) else {
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        };
+        if let Some(held) = memory.try_take(data.len()) {
+            let (data, leaving) = piece::leaving(data, held);
+            self.large = Some(Box::new(Large::Leaves(leaving)));
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
+        if is_first {
+            return self.cut(Code::ResourceExhausted, &refusal::no_memory());
+        }
+        let (bytes, memory) = (data.len(), memory.clone());
+        let held = async move { memory.take(bytes).await }.boxed();
+        self.large = Some(Box::new(Large::Waits(data, held)));
+        self.poll_large(cx).unwrap_or(Poll::Pending)
+    }
+
+    /// Goes on with a large piece, if there is one; None once it has gone.
+    fn poll_large(&mut self, cx: &mut Context<'_>) -> Option<Polled> {
+        let deadline = self.deadline;
+        let Some(large) = &mut self.large else {
+            return None;
+        };
+        match large.as_mut() {
+            Large::Waits(data, held) => {
+                say(WaitsFor::Service);
+                let Poll::Ready(held) = held.as_mut().poll(cx) else {
+                    return Some(self.pending(cx));
+                };
+                say(WaitsFor::Client { deadline });
+                let (data, leaving) = piece::leaving(std::mem::take(data), held);
+                **large = Large::Leaves(leaving);
+                Some(Poll::Ready(Some(Ok(Frame::data(data)))))
+            }
+            // No trailers at the deadline: they could not overtake it, and nobody could reset the stream
+            // once the handler is done. That the client is waited for has been said.
+            Large::Leaves(leaving) if leaving.poll(cx).is_pending() => Some(Poll::Pending),
+            Large::Leaves(_) => {
+                self.large = None;
+                None
+            }
+        }
+    }
+
+    /// Nothing to hand over: the end, if the deadline passes meanwhile.
+    fn pending(&mut self, cx: &mut Context<'_>) -> Polled {
+        ready!(self.poll_deadline(cx));
+        self.cut(Code::DeadlineExceeded, &refusal::deadline_exceeded())
+    }
+
+    /// Ends the answer with a status of the server's own.
+    fn cut(&mut self, code: Code, status: &Status) -> Polled {
+        let mut trailers = refusal::trailers(status);
+        self.identify(&mut trailers, code);
+        self.end(code);
+        Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+    }
+
     /// Ready once the deadline has passed; never without one.
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(deadline) = self.deadline else {
@@ -145,36 +256,28 @@ impl Body for TimedBody {
     type Data = Bytes;
     type Error = Status;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled {
+        let this = &mut *self;
+        if let Some(polled) = this.poll_large(cx) {
+            return polled;
+        }
         // The deadline comes first, so that a body that is always ready cannot outrun it. The two
         // frames of a unary answer follow a handler that has just been in time.
-        let is_stream = self.frames >= UNARY_FRAMES;
-        let overdue = is_stream && self.deadline.is_some_and(|end| Instant::now() >= end);
-        let Some(inner) = self.inner.as_mut() else {
+        let is_stream = this.frames >= UNARY_FRAMES;
+        let overdue = is_stream && this.deadline.is_some_and(|end| Instant::now() >= end);
+        let Some(inner) = this.inner.as_mut() else {
             return Poll::Ready(None);
         };
-        if !overdue {
-            if let Poll::Ready(mut frame) = Pin::new(inner).poll_frame(cx) {
-                self.frames += 1;
-                if let Some(code) = end(frame.as_ref()) {
-                    if let Some(Ok(frame)) = &mut frame
-                        && let Some(trailers) = frame.trailers_mut()
-                    {
-                        self.identify(trailers, code);
-                    }
-                    self.end(code);
-                }
-                return Poll::Ready(frame);
-            }
-            ready!(self.poll_deadline(cx));
+        if overdue {
+            return this.cut(Code::DeadlineExceeded, &refusal::deadline_exceeded());
         }
-        let mut trailers = refusal::trailers(&refusal::deadline_exceeded());
-        self.identify(&mut trailers, Code::DeadlineExceeded);
-        self.end(Code::DeadlineExceeded);
-        Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+        match Pin::new(inner).poll_frame(cx) {
+            Poll::Ready(frame) => this.handed(frame, cx),
+            Poll::Pending => {
+                say(WaitsFor::Service);
+                this.pending(cx)
+            }
+        }
     }
 
     fn is_end_stream(&self) -> bool {

@@ -15,6 +15,7 @@ use feishu_id::{
     directory::{Directory, DirectoryError, LookupAnswer, LookupBatch},
     grpc::{Identity, Limits},
     identity::{Person, UserIdType},
+    memory::Memory,
     metrics::{Identifiers, Waited},
     pb::identity::{
         Identifier, Outcome, ResolveUserIdsRequest, identifier::Kind,
@@ -91,6 +92,7 @@ fn service(callers: Callers) -> Identity {
     let limits = Limits {
         max_identifiers: 1000,
         max_in_flight_batches: 16,
+        memory: Memory::new(1 << 20),
     };
     Identity::new(Arc::new(resolver), callers, limits, Shutdown::default())
 }

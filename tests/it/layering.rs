@@ -32,6 +32,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "metrics",
             "trace",
             "log_limit",
+            "memory",
         ],
     ),
     (
@@ -96,6 +97,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "metrics",
             "trace",
             "log_limit",
+            "memory",
         ],
     ),
     ("http", &["metrics"]),
@@ -109,6 +111,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("caller", &[]),
     ("callers", &["caller", "identity", "audit"]),
     ("audit", &[]),
+    ("memory", &[]),
     ("clock", &[]),
     ("trace", &[]),
     ("log_limit", &[]),

@@ -19,4 +19,5 @@ mod sandbox;
 mod server;
 mod service;
 mod simulation;
+mod stop;
 mod store;

@@ -17,5 +17,5 @@ mod metrics;
 mod operators;
 mod probes;
 mod promql;
-mod server;
+pub mod server;
 mod traces;

@@ -8,11 +8,14 @@
     reason = "tests"
 )]
 
+mod attacks;
 mod callers;
 mod deadlines;
 mod drain;
+mod floods;
 mod health;
 mod limits;
-mod raw;
+mod memory;
+pub mod raw;
 mod support;
 mod tls;

@@ -16,7 +16,7 @@ use tokio::{net::TcpStream, time::Instant};
 use tonic::{Code, transport::Endpoint};
 
 use super::{
-    raw::{GOAWAY, RESOLVE_STREAM, Raw, SETTINGS, WINDOW_UPDATE},
+    raw::{GOAWAY, HEADERS, RESOLVE, RESOLVE_STREAM, Raw, SETTINGS, WINDOW_UPDATE},
     support::{AT_ONCE, Double, Running, WAIT, request, routes, soon},
 };
 
@@ -61,13 +61,13 @@ async fn a_drain_fails_no_call_and_keeps_its_bound_whoever_is_connected() {
     said_hello.until(SETTINGS).await.unwrap();
     let _non_reader = non_reader(&server).await;
     let clients = join_all((0..5).map(|_| server.identity())).await;
-    let calls: Vec<_> = (0..50)
+    let calls: Vec<_> = (0..200)
         .map(|n| {
             let mut client = clients[n % clients.len()].clone();
             tokio::spawn(async move { client.resolve_user_ids(request(WAIT)).await })
         })
         .collect();
-    server.double.until_open(51).await;
+    server.double.until_open(201).await;
 
     let begun = Instant::now();
     server.shutdown.drain();
@@ -108,6 +108,58 @@ async fn a_drain_without_anybody_connected_ends_at_once() {
     let mut client = server.identity().await;
     client.resolve_user_ids(request(AT_ONCE)).await.unwrap();
     server.shutdown.drain();
+    assert_eq!(server.ended().await.cut_connections, 0);
+}
+
+/// A client that says nothing more, not even that it has got GOAWAY.
+async fn mute(server: &Running) -> Raw {
+    let mut raw = Raw::open(server.address).await;
+    raw.until(SETTINGS).await.unwrap();
+    raw
+}
+
+#[tokio::test]
+async fn a_drain_waits_a_moment_for_clients_that_have_nothing_open_and_do_not_answer() {
+    let server = Running::start(ServerSettings {
+        drain_timeout: Duration::from_mins(1),
+        ..settings()
+    })
+    .await;
+    let mut idle = mute(&server).await;
+    // Its call was answered; it takes no notice of that either.
+    let mut answered = mute(&server).await;
+    answered.call(1, RESOLVE, &[]);
+    answered.message(1, &[]);
+    answered.send().await;
+    answered.until(HEADERS).await.unwrap();
+    let begun = Instant::now();
+    server.shutdown.drain();
+    idle.until(GOAWAY).await.unwrap();
+    answered.until(GOAWAY).await.unwrap();
+    assert_eq!(server.ended().await.cut_connections, 0);
+    // Two seconds, and time for a busy machine.
+    assert!(begun.elapsed() < Duration::from_secs(8));
+}
+
+#[tokio::test]
+async fn a_drain_waits_for_a_call_on_a_connection_that_does_not_answer_goaway() {
+    let server = Running::start(ServerSettings {
+        drain_timeout: Duration::from_mins(1),
+        ..settings()
+    })
+    .await;
+    let mut mute = mute(&server).await;
+    mute.call(1, RESOLVE, &[]);
+    // `tenant`, the first field.
+    mute.message(1, &[&[0x0a, 4][..], WAIT.as_bytes()].concat());
+    mute.send().await;
+    server.double.until_open(1).await;
+    server.shutdown.drain();
+    mute.until(GOAWAY).await.unwrap();
+    // Longer than it would wait for one with nothing open.
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    server.double.release.cancel();
+    assert_eq!(mute.until(HEADERS).await.unwrap().stream, 1);
     assert_eq!(server.ended().await.cut_connections, 0);
 }
 

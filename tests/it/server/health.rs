@@ -1,5 +1,7 @@
 //! The health protocol, as its clients see it.
 
+use std::{collections::BTreeMap, time::Duration};
+
 use feishu_id::{
     pb::health::{
         HealthCheckRequest, HealthListRequest, health_check_response::ServingStatus,
@@ -7,6 +9,7 @@ use feishu_id::{
     },
     server::ServerSettings,
 };
+use tokio::time::Instant;
 use tonic::{Code, Status, transport::Channel};
 
 use super::support::{Running, soon};
@@ -44,6 +47,85 @@ async fn nothing_serves_until_the_server_is_ready_but_it_lives() {
             ServingStatus::Serving
         );
     }
+}
+
+/// What each RPC says of each name, in each state, as grpc-go's own server (health/server.go) says it when
+/// it is told the same statuses; `liveness` is SERVING until the end. Check, then the first message of
+/// Watch; None is the code `NOT_FOUND`.
+#[tokio::test]
+async fn every_rpc_says_of_every_name_in_every_state_what_grpc_go_says() {
+    use ServingStatus::{NotServing, ServiceUnknown, Serving};
+    let server = Running::start(ServerSettings::default()).await;
+    let mut client = server.health_client().await;
+    for (state, readiness) in [
+        ("starting", NotServing),
+        ("serving", Serving),
+        ("draining", NotServing),
+    ] {
+        match state {
+            "serving" => server.health.ready(),
+            "draining" => server.shutdown.announce(),
+            _ => {}
+        }
+        for (name, expected, watched) in [
+            ("", Some(readiness), readiness),
+            (SERVICE, Some(readiness), readiness),
+            ("readiness", Some(readiness), readiness),
+            ("liveness", Some(Serving), Serving),
+            ("unknown", None, ServiceUnknown),
+        ] {
+            let checked = check(&mut client, name).await;
+            match expected {
+                Some(status) => assert_eq!(checked.unwrap(), status, "{state} {name:?}"),
+                None => assert_eq!(checked.unwrap_err().code(), Code::NotFound, "{state}"),
+            }
+            let request = HealthCheckRequest {
+                service: name.to_owned(),
+            };
+            let mut watch = client.watch(request).await.unwrap().into_inner();
+            let first = soon(watch.message()).await.unwrap().unwrap();
+            assert_eq!(first.status(), watched, "{state} {name:?}");
+        }
+        let listed = client
+            .list(HealthListRequest {})
+            .await
+            .unwrap()
+            .into_inner();
+        let listed: BTreeMap<_, _> = listed.statuses.iter().collect();
+        let expected = [
+            ("", readiness),
+            (SERVICE, readiness),
+            ("liveness", Serving),
+            ("readiness", readiness),
+        ];
+        let told = listed
+            .iter()
+            .map(|(name, one)| (name.as_str(), one.status()));
+        assert_eq!(told.collect::<Vec<_>>(), expected, "{state}");
+    }
+}
+
+#[tokio::test]
+async fn a_status_that_is_set_a_hundred_times_is_told_once_and_soon() {
+    let server = Running::start(ServerSettings::default()).await;
+    let mut client = server.health_client().await;
+    let watch = client.watch(HealthCheckRequest::default()).await;
+    let mut watch = watch.unwrap().into_inner();
+    let mut next = async || {
+        let began = Instant::now();
+        let message = soon(watch.message()).await;
+        let took = began.elapsed();
+        assert!(took < Duration::from_millis(100), "{took:?}");
+        message.map(|one| one.unwrap().status())
+    };
+    assert_eq!(next().await.unwrap(), ServingStatus::NotServing);
+    (0..100).for_each(|_| server.health.ready());
+    assert_eq!(next().await.unwrap(), ServingStatus::Serving);
+    (0..100).for_each(|_| server.shutdown.announce());
+    assert_eq!(next().await.unwrap(), ServingStatus::NotServing);
+    // Nothing in between: the next thing is the end.
+    server.shutdown.drain();
+    assert_eq!(next().await.unwrap_err().code(), Code::Unavailable);
 }
 
 #[tokio::test]

@@ -9,24 +9,11 @@ use tonic_types::StatusExt as _;
 
 use super::{
     raw::{
-        A_MOMENT, DATA, GOAWAY, HEADERS, RESOLVE, RESOLVE_STREAM, RST_STREAM, Raw, SETTINGS,
-        WINDOW_UPDATE, error_code,
+        A_MOMENT, DATA, ENHANCE_YOUR_CALM, GOAWAY, HEADERS, NO_ERROR, REFUSED_STREAM, RESOLVE,
+        RESOLVE_STREAM, RST_STREAM, Raw, SETTINGS, WINDOW_UPDATE, error_code,
     },
-    support::{AT_ONCE, Running, WAIT, connection, request, soon},
+    support::{AT_ONCE, Running, WAIT, assert_alive, connection, request, soon},
 };
-
-/// Error codes of HTTP/2 (RFC 9113, section 7).
-const NO_ERROR: u32 = 0;
-const REFUSED_STREAM: u32 = 7;
-const ENHANCE_YOUR_CALM: u32 = 11;
-
-/// The server still answers.
-async fn assert_alive(server: &Running) {
-    let mut client = server.identity().await;
-    soon(client.resolve_user_ids(request(AT_ONCE)))
-        .await
-        .unwrap();
-}
 
 #[tokio::test]
 async fn connections_over_the_cap_are_closed_and_the_place_comes_back() {

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
 };
 
@@ -11,15 +11,22 @@ use super::support::soon;
 
 pub const DATA: u8 = 0;
 pub const HEADERS: u8 = 1;
+pub const PRIORITY: u8 = 2;
 pub const RST_STREAM: u8 = 3;
 pub const SETTINGS: u8 = 4;
 pub const PING: u8 = 6;
 pub const GOAWAY: u8 = 7;
 pub const WINDOW_UPDATE: u8 = 8;
+pub const CONTINUATION: u8 = 9;
 
 pub const END_STREAM: u8 = 1;
 pub const END_HEADERS: u8 = 4;
 pub const ACK: u8 = 1;
+
+/// Error codes (RFC 9113, section 7).
+pub const NO_ERROR: u32 = 0;
+pub const REFUSED_STREAM: u32 = 7;
+pub const ENHANCE_YOUR_CALM: u32 = 11;
 
 pub const RESOLVE: &str = "/feishu.identity.v1.IdentityService/ResolveUserIds";
 pub const RESOLVE_STREAM: &str = "/feishu.identity.v1.IdentityService/ResolveUserIdsStream";
@@ -55,6 +62,13 @@ impl Raw {
             .extend_from_slice(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
         raw.frame(SETTINGS, 0, 0, &[]);
         raw.send().await;
+        raw
+    }
+
+    /// The same, once the server has said that it takes more than the protocol's first 64 kB.
+    pub async fn wide(address: SocketAddr) -> Self {
+        let mut raw = Self::open(address).await;
+        raw.until(WINDOW_UPDATE).await.unwrap();
         raw
     }
 
@@ -99,20 +113,29 @@ impl Raw {
         drop(soon(self.tcp.write_all(&out)).await);
     }
 
+    /// Sends it, and reads meanwhile until a frame of this kind; None if the connection ends before.
+    pub async fn send_until(&mut self, kind: u8) -> Option<Frame> {
+        let out = std::mem::take(&mut self.out);
+        let (mut from, mut to) = self.tcp.split();
+        let found = async {
+            loop {
+                let frame = frame(&mut from).await?;
+                if frame.kind == kind {
+                    return Some(frame);
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            found = found => found,
+            // It has been sent, or could not be: what came back is still to be read.
+            () = async { drop(to.write_all(&out).await); std::future::pending().await } => None,
+        }
+    }
+
     /// The next frame; None once the connection has ended.
     pub async fn next(&mut self) -> Option<Frame> {
-        let mut head = [0; 9];
-        soon(self.tcp.read_exact(&mut head)).await.ok()?;
-        let [a, b, c, kind, flags, stream @ ..] = head;
-        let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
-        soon(self.tcp.read_exact(&mut payload)).await.ok()?;
-        let stream = u32::from_be_bytes(stream);
-        Some(Frame {
-            kind,
-            flags,
-            stream,
-            payload,
-        })
+        frame(&mut self.tcp).await
     }
 
     /// Reads until a frame of this kind; None if the connection ends before. Pings are answered.
@@ -137,6 +160,21 @@ impl Raw {
         drop(soon(self.tcp.read_to_end(&mut bytes)).await);
         bytes.len()
     }
+}
+
+async fn frame(from: &mut (impl AsyncRead + Unpin)) -> Option<Frame> {
+    let mut head = [0; 9];
+    soon(from.read_exact(&mut head)).await.ok()?;
+    let [a, b, c, kind, flags, stream @ ..] = head;
+    let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
+    soon(from.read_exact(&mut payload)).await.ok()?;
+    let stream = u32::from_be_bytes(stream);
+    Some(Frame {
+        kind,
+        flags,
+        stream,
+        payload,
+    })
 }
 
 /// The error code of a GOAWAY or `RST_STREAM` frame.

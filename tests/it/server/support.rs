@@ -17,8 +17,8 @@ use feishu_id::{
     pb::{
         health::{health_client::HealthClient, health_server::HealthServer},
         identity::{
-            ResolveUserIdsRequest, ResolveUserIdsResponse, ResolveUserIdsStreamRequest,
-            ResolveUserIdsStreamResponse,
+            Resolution, ResolveUserIdsRequest, ResolveUserIdsResponse, ResolveUserIdsStreamRequest,
+            ResolveUserIdsStreamResponse, User,
             identity_service_client::IdentityServiceClient,
             identity_service_server::{IdentityService, IdentityServiceServer},
         },
@@ -31,6 +31,7 @@ use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tonic::{
     Request, Response, Status, Streaming,
+    codec::CompressionEncoding,
     metadata::MetadataMap,
     transport::{Channel, Endpoint},
 };
@@ -39,6 +40,8 @@ use tonic::{
 pub const AT_ONCE: &str = "";
 /// The answer comes when the test says so.
 pub const WAIT: &str = "wait";
+/// The answer comes at once, and is 100 kB long.
+pub const LARGE: &str = "large";
 /// The handler panics.
 pub const PANIC: &str = "panic";
 
@@ -91,11 +94,23 @@ pub fn connection(metadata: &MetadataMap) -> u64 {
         .unwrap()
 }
 
+/// The server still answers.
+pub async fn assert_alive(server: &Running) {
+    let mut client = server.identity().await;
+    soon(client.resolve_user_ids(request(AT_ONCE)))
+        .await
+        .unwrap();
+}
+
 /// The double's and the health service's routes.
 pub fn routes(double: &Double, shutdown: &Shutdown) -> (Services, HealthHandle) {
     let (handle, health) = health::new(shutdown.clone());
+    let identity = IdentityServiceServer::new(double.clone())
+        .accept_compressed(CompressionEncoding::Gzip)
+        .accept_compressed(CompressionEncoding::Zstd)
+        .max_decoding_message_size(1 << 20);
     let routes = Services::default()
-        .with(IdentityServiceServer::new(double.clone()))
+        .with(identity)
         .with(HealthServer::new(health));
     (routes, handle)
 }
@@ -210,6 +225,16 @@ impl IdentityService for Double {
             WAIT => self.release.cancelled().await,
             PANIC => panic!("told to"),
             AT_ONCE => {}
+            LARGE => {
+                let filling = Resolution {
+                    user: Some(User {
+                        user_id: "x".repeat(100_000),
+                        ..User::default()
+                    }),
+                    ..Resolution::default()
+                };
+                response.get_mut().resolutions.push(filling);
+            }
             other => return Err(Status::not_found(other)),
         }
         Ok(response)
