@@ -234,25 +234,27 @@ async fn who_joins_the_flight_of_another_links_to_it_and_calls_link_to_all_they_
 async fn flights_that_share_a_call_and_the_call_link_to_each_other() {
     let (feishu, collector) = (Feishu::start(true).await, Collector::start().await);
     let server = serve(&feishu, &collector.url(), &[]);
-    let answer = ask(&server, traced(7, SAMPLED, &[WEI, FENG]))
-        .await
-        .unwrap();
-    assert_eq!(resolved(answer), 2);
-    let trace = trace_id(7);
-    let spans = collector
-        .spans_when(|s| s.all("lookup", &trace).len() == 2 && s.requests().len() == 1)
-        .await;
-    let spans = if spans.all("call", &trace).is_empty() {
-        collector
-            .spans_when(|s| !s.all("call", &trace).is_empty())
-            .await
-    } else {
-        spans
-    };
-    let call = spans.one("call", &trace);
-    let (own, others): (Vec<_>, Vec<_>) = spans
-        .all("lookup", &trace)
-        .into_iter()
+    // On a busy machine the two may be too far apart for one call: then both are asked for once more.
+    for number in 7..27 {
+        let mut request = traced(number, SAMPLED, &[WEI, FENG]);
+        request.get_mut().max_age = Some(prost_types::Duration::default());
+        let answer = ask(&server, request).await.unwrap();
+        assert_eq!(resolved(answer), 2);
+        let trace = trace_id(number);
+        let spans = collector
+            .spans_when(|s| s.all("lookup", &trace).len() == 2 && !s.all("call", &trace).is_empty())
+            .await;
+        let flights = spans.all("lookup", &trace);
+        if flights.iter().any(|flight| !flight.links.is_empty()) {
+            return linked_both_ways(spans.one("call", &trace), &flights);
+        }
+    }
+    unreachable!("no two flights shared a call");
+}
+
+fn linked_both_ways(call: &Span, flights: &[&Span]) {
+    let (own, others): (Vec<&Span>, Vec<_>) = flights
+        .iter()
         .partition(|flight| flight.span_id == call.parent_span_id);
     assert_eq!((own.len(), others.len()), (1, 1));
     assert!(own[0].links.is_empty());
@@ -261,7 +263,8 @@ async fn flights_that_share_a_call_and_the_call_link_to_each_other() {
     };
     assert_eq!(linked(others[0]), [call.span_id.as_slice()]);
     assert_eq!(linked(call), [others[0].span_id.as_slice()]);
-    assert_eq!(attribute(call, "feishu_id.emails").as_deref(), Some("2"));
+    let emails = attribute(call, "feishu_id.emails").unwrap();
+    assert!(emails.parse::<u32>().unwrap() >= 2, "{emails}");
 }
 
 #[tokio::test]
