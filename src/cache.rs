@@ -16,14 +16,15 @@ mod key;
 mod known;
 mod packed;
 mod population;
+mod stored;
 mod ttls;
 
 use std::{
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Mutex, MutexGuard, Once, PoisonError,
         atomic::{AtomicI64, AtomicUsize, Ordering},
     },
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use quick_cache::{OptionsBuilder, UnitWeighter};
@@ -34,6 +35,7 @@ use crate::{backoff::Random, identity::UserIdType};
 pub use answer::{Answer, Asked, Fact, Freshness, Refusal};
 pub use key::CacheKey;
 pub use known::Known;
+pub use stored::Snapshot;
 pub use ttls::Ttls;
 
 use answer::{Epoch, Times};
@@ -69,6 +71,8 @@ pub struct Cache {
     flushing: AtomicUsize,
     /// An entry is read, changed and written back: one at a time.
     writing: Mutex<()>,
+    /// Whether it has been set aside.
+    room_for_many: Once,
 }
 
 type Entries =
@@ -81,18 +85,6 @@ impl Drop for Flushing<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }
-}
-
-/// An entry as a store keeps it.
-pub struct Snapshot {
-    /// For [`Cache::restore`], of this version or a later one: personal data.
-    pub bytes: Vec<u8>,
-    /// When nothing in it may be given any more.
-    pub useless_at: SystemTime,
-    /// Whether somebody was found.
-    pub has_found: bool,
-    /// Whether somebody was not.
-    pub has_negative: bool,
 }
 
 impl Cache {
@@ -141,6 +133,7 @@ impl Cache {
             flushed_at: AtomicI64::new(i64::MIN),
             flushing: AtomicUsize::new(0),
             writing: Mutex::new(()),
+            room_for_many: Once::new(),
         }
     }
 
@@ -255,71 +248,6 @@ impl Cache {
         before.saturating_sub(self.entries.len())
     }
 
-    /// What is known under this key, to be kept for another run of the program.
-    pub fn snapshot(&self, key: CacheKey<'_>) -> Option<Snapshot> {
-        let entry = self.entries.peek(&key)?;
-        let answers = entry.answers();
-        let mut bytes = vec![packed::VERSION];
-        answers.write(&mut bytes);
-        let useless_at = answers.iter().map(|piece| {
-            let stale = if piece.is_found() {
-                self.ttls.serve_stale()
-            } else {
-                Duration::ZERO
-            };
-            let asked_at = Duration::from_nanos(piece.times.asked_at);
-            asked_at + piece.times.ttl() + stale
-        });
-        Some(Snapshot {
-            useless_at: SystemTime::UNIX_EPOCH + useless_at.max()?,
-            has_found: answers.iter().any(Piece::is_found),
-            has_negative: answers.iter().any(|piece| !piece.is_found()),
-            bytes,
-        })
-    }
-
-    /// Takes over what an earlier run of the program knew, as far as nothing newer is known here. Its
-    /// age counts by the wall clock, the only one that the two have in common. `read_at` is when it
-    /// began to be read: if there has been a flush since, it may be of what was flushed.
-    pub fn restore(&self, key: CacheKey<'_>, bytes: &[u8], read_at: Instant, wall: SystemTime) {
-        let Some((&packed::VERSION, bytes)) = bytes.split_first() else {
-            return;
-        };
-        let stored = Pieces::Many(bytes);
-        let latest = answer::since_1970(wall + CLOCK_SKEW);
-        let now = self.epoch.nanos(read_at);
-        let wall = answer::since_1970(wall);
-        self.change(key, |answers| {
-            let is_flushing = self.flushing.load(Ordering::SeqCst) > 0;
-            if is_flushing || now <= self.flushed_at.load(Ordering::Relaxed) {
-                return None;
-            }
-            let mut packer = Packer::default();
-            answers.iter().for_each(|piece| packer.piece(piece));
-            let mut has_new = false;
-            let new = stored.iter().filter(|piece| {
-                // A clock that was that wrong says nothing about ages.
-                piece.times.asked_at <= latest && answers.of(piece.kind).is_none()
-            });
-            for mut piece in new {
-                let age = match wall.checked_sub(piece.times.asked_at) {
-                    Some(age) => i64::try_from(age),
-                    // By a clock that was put back a little: older than it seems.
-                    None => Ok(answer::nanos(CLOCK_SKEW)),
-                };
-                piece.times.departed = now.saturating_sub(age.unwrap_or(i64::MAX));
-                self.bind(&mut piece);
-                if !piece.is_found() {
-                    let longest = LONGEST_NEGATIVE.max(self.ttls.get().negative);
-                    piece.times.shorten(answer::millis(longest));
-                }
-                packer.piece(piece);
-                has_new = true;
-            }
-            has_new.then(|| packer.finish())
-        });
-    }
-
     /// When somebody last flushed: calls that had left before then are not worth waiting for. None if
     /// nobody has.
     pub fn flushed_at(&self) -> Option<Instant> {
@@ -369,25 +297,25 @@ impl Cache {
         change: impl FnOnce(Pieces<'_>) -> Option<Packed>,
     ) -> bool {
         let known = self.entries.peek(&key);
-        let is_new = known.is_none();
         let answers = known.as_ref().map_or(Pieces::One(None), Packed::answers);
         let Some(entry) = change(answers) else {
             return false;
         };
         let key = key.to_stored();
-        let count = if is_new {
-            self.population.came(&key)
-        } else {
-            0
-        };
+        // Also where it takes the place of one that is here: that one is said to have left.
+        let count = self.population.came(&key);
         self.entries.insert(key, entry);
-        if count == MANY_ENTRIES {
-            let most = usize::try_from(self.entries.capacity()).unwrap_or(ROOM);
-            // And an eighth, since its parts fill unevenly.
-            let more = most.min(ROOM).saturating_sub(count);
-            self.entries.reserve(more + more / 8);
+        if count >= MANY_ENTRIES {
+            self.room_for_many.call_once(|| self.make_room(count));
         }
         true
+    }
+
+    fn make_room(&self, count: usize) {
+        let most = usize::try_from(self.entries.capacity()).unwrap_or(ROOM);
+        // And an eighth, since its parts fill unevenly.
+        let more = most.min(ROOM).saturating_sub(count);
+        self.entries.reserve(more + more / 8);
     }
 
     /// While somebody flushes what is stored, nothing is taken over from there.

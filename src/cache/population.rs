@@ -1,4 +1,6 @@
 //! How many entries each directory has. Counted as they come and go, so that asking costs nothing.
+//! Every entry that is put in comes, and leaves exactly once: also one that is replaced by another
+//! under the same key, or is never taken in.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -46,6 +48,7 @@ impl Population {
 impl Lifecycle<StoredKey, Packed> for Population {
     type RequestState = ();
 
+    /// Of entries that are evicted, replaced, or rejected.
     fn on_evict(&self, _state: &mut (), key: StoredKey, _answers: Packed) {
         self.left(&key);
     }

@@ -205,6 +205,78 @@ fn there_are_never_more_entries_than_the_capacity() {
 }
 
 #[test]
+fn entries_are_counted_whatever_takes_their_place() {
+    fn of(directory: u32, name: &str) -> CacheKey<'_> {
+        CacheKey {
+            directory,
+            ..key(name)
+        }
+    }
+    let (cache, mut now) = (cache(), Instant::now());
+    let counts = |cache: &Cache| (cache.len_of(0), cache.len_of(1), cache.len());
+    for directory in 0..2 {
+        cache.insert(of(directory, "a"), KIND, &found("1"), asked(now));
+    }
+    let stored = cache.snapshot(of(0, "a")).unwrap();
+    // A newer answer, the same one, another kind, one that is put off, and what a store had.
+    for _ in 0..10 {
+        now += Duration::from_secs(1);
+        cache.insert(of(0, "a"), KIND, &found("2"), asked(now));
+        cache.insert(of(0, "a"), UserIdType::OpenId, &Fact::NotFound, asked(now));
+        cache.postpone(of(0, "a"), KIND, now, true);
+        cache.restore(of(0, "a"), &stored.bytes, now, SystemTime::UNIX_EPOCH);
+        assert_eq!(counts(&cache), (1, 1, 2));
+    }
+    // Others push them out, and are replaced themselves.
+    for n in 0..5000 {
+        let name = (n % 2500).to_string();
+        cache.insert(of(n % 2, &name), KIND, &found("1"), asked(now));
+        let (zero, one, all) = counts(&cache);
+        assert_eq!(zero + one, all, "after {n}");
+    }
+    cache.forget(of(0, "0"), false, now);
+    cache.forget_all(Some(1), false, now);
+    let (zero, one, all) = counts(&cache);
+    assert_eq!((zero, one), (all, 0));
+}
+
+#[test]
+fn an_empty_place_for_nobody_counts_nobody() {
+    // So small that its parts take in hardly anybody.
+    let cache = super::Cache::new(1, cache().ttls(), || 0.5);
+    for n in 0..100 {
+        let now = Instant::now();
+        cache.insert(key(&n.to_string()), KIND, &found("1"), asked(now));
+        assert_eq!(cache.len_of(0), cache.len());
+    }
+}
+
+#[test]
+fn room_for_many_is_set_aside_once_there_are_many_and_not_again() {
+    let ttls = cache().ttls();
+    let (cache, now) = (super::Cache::new(500_000, ttls, || 0.5), Instant::now());
+    let fill = |range: std::ops::Range<usize>| {
+        for n in range {
+            // Twice: that they are replaced must not put it off.
+            for id in ["1", "2"] {
+                cache.insert(key(&n.to_string()), KIND, &found(id), asked(now));
+            }
+        }
+    };
+    let room = || cache.entries.memory_used().total();
+    fill(0..MANY_ENTRIES - 2);
+    let before = room();
+    fill(MANY_ENTRIES - 2..MANY_ENTRIES);
+    let after = room();
+    assert!(2 * after > 3 * before, "{before} to {after} bytes");
+    for _ in 0..3 {
+        cache.forget(key("0"), false, now);
+        fill(0..1);
+    }
+    assert_eq!(room(), after);
+}
+
+#[test]
 fn who_was_found_is_stale_for_a_while_and_nobody_else() {
     let (cache, start) = (cache(), Instant::now());
     let at = |name, seconds| {

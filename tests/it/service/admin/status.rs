@@ -111,6 +111,17 @@ async fn entries_quota_month_and_token_follow_what_is_asked() {
 }
 
 #[tokio::test]
+async fn who_is_asked_for_again_is_one_entry_still() {
+    let service = Service::start().await;
+    service.call(relaxed(people(0..10)), TIME).await.unwrap();
+    for _ in 0..3 {
+        service.call(request(people(0..10)), TIME).await.unwrap();
+    }
+    let entries = service.status().await.cache.unwrap().entries;
+    assert_eq!((service.default_tenant().await.entries, entries), (10, 10));
+}
+
+#[tokio::test]
 async fn a_wrong_secret_is_told_and_not_shown() {
     let service = Service::start_with(|config| {
         let acme = config.tenants[0].clone();
