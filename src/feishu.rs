@@ -283,11 +283,14 @@ impl Api {
         batch: Option<&LookupBatch>,
         span: &mut CallSpan,
     ) -> Result<T, DirectoryError> {
-        self.meter.count().map_err(month_spent)?;
-        let response = request
-            .send()
-            .await
-            .map_err(|error| error::from_transport(&error))?;
+        let month = self.meter.count().map_err(month_spent)?;
+        let response = request.send().await.map_err(|error| {
+            // No connection came about, so nothing of it was sent.
+            if error.is_connect() {
+                self.meter.take_back(month);
+            }
+            error::from_transport(&error)
+        })?;
         let head = Head::of(&response);
         span.answered(head.status);
         let body = self.body(response, head.log_id.as_ref()).await?;

@@ -58,7 +58,11 @@ impl Running {
         // Of its own, so that they can go with the tenant.
         let metrics = Registry::default();
         let name = &tenant.name;
-        let meter = same_app.map_or_else(|| meter(config), |other| other.parts.meter.clone());
+        let meter = match same_app {
+            Some(other) => other.parts.meter.clone(),
+            None => meter(name, config),
+        };
+        meter.pass_to(name);
         observe::month(&metrics, name, meter.clone());
         let feishu = Feishu::new(
             feishu_settings(config, tenant),
@@ -179,13 +183,13 @@ fn of_tenant(name: &str, source: SetupError) -> AppError {
     }
 }
 
-fn meter(config: &Config) -> Arc<Meter> {
+fn meter(tenant: &str, config: &Config) -> Arc<Meter> {
     let QuotaConfig {
         per_month,
         time_zone,
         ..
     } = &config.quota;
-    let meter = Meter::new(*per_month, time_zone.clone(), clock::wall_now);
+    let meter = Meter::new(tenant, *per_month, time_zone.clone(), clock::wall_now);
     Arc::new(meter)
 }
 

@@ -214,11 +214,16 @@ impl Shared {
 
     /// The breaker has opened: nobody waits for what will not be asked.
     fn refuse(&self, keys: Vec<Key>, parts: Vec<Part>, why: &LookupError) {
-        tracing::warn!(
-            tenant = self.tenant,
-            waiting = keys.len(),
-            "too many failed calls in a row, no more until a probe succeeds: {why}"
-        );
+        let is_month_spent = match why {
+            LookupError::NotAsked { error, .. } => error.kind.advice() == Advice::NextMonth,
+            _ => false,
+        };
+        let what = if is_month_spent {
+            "no more calls this month, but for a probe now and then"
+        } else {
+            "too many failed calls in a row, no more until a probe succeeds"
+        };
+        tracing::warn!(tenant = self.tenant, waiting = keys.len(), "{what}: {why}");
         for key in keys {
             key.answer(Err(why.clone()));
         }

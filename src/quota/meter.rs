@@ -37,6 +37,8 @@ impl fmt::Display for Month {
 }
 
 struct Counted {
+    /// Whose calls they are, for logs.
+    tenant: String,
     limit: Option<u64>,
     zone: TimeZone,
     month: Month,
@@ -70,12 +72,13 @@ pub struct MonthSpent {
 }
 
 impl Meter {
-    /// A meter at zero. Months end by this time zone.
-    pub fn new(limit: Option<u64>, zone: TimeZone, wall: WallClock) -> Self {
+    /// A tenant's meter at zero. Months end by this time zone.
+    pub fn new(tenant: &str, limit: Option<u64>, zone: TimeZone, wall: WallClock) -> Self {
         let (month, ends_at) = month_of(wall(), &zone);
         Self {
             wall,
             counted: Mutex::new(Counted {
+                tenant: tenant.to_owned(),
                 limit,
                 zone,
                 month,
@@ -85,6 +88,11 @@ impl Meter {
                 told: false,
             }),
         }
+    }
+
+    /// It is this tenant's from now on, who has the same app.
+    pub fn pass_to(&self, tenant: &str) {
+        tenant.clone_into(&mut self.lock().tenant);
     }
 
     /// Counts against this limit from now on, and ends months by this time zone. Says whether calls may
@@ -114,11 +122,11 @@ impl Meter {
         }
     }
 
-    /// Counts a call that is about to leave.
+    /// Counts a call that is about to leave. Says in which month.
     ///
     /// # Errors
     /// If there is none left. It is not counted then.
-    pub fn count(&self) -> Result<(), MonthSpent> {
+    pub fn count(&self) -> Result<Month, MonthSpent> {
         let mut counted = self.lock();
         let now = self.turn(&mut counted);
         Self::left(&mut counted, now)?;
@@ -127,12 +135,22 @@ impl Meter {
         if usage.is_nearly_spent() && !counted.warned {
             counted.warned = true;
             tracing::warn!(
+                tenant = counted.tenant,
                 calls = usage.calls,
                 limit = usage.limit,
                 "most of the month's calls (quota.per_month) are spent"
             );
         }
-        Ok(())
+        Ok(counted.month)
+    }
+
+    /// Takes back a call that was counted in this month and has certainly not left.
+    pub fn take_back(&self, month: Month) {
+        let mut counted = self.lock();
+        self.turn(&mut counted);
+        if counted.month == month {
+            counted.calls = counted.calls.saturating_sub(1);
+        }
     }
 
     /// Whether a call may leave.
@@ -160,7 +178,10 @@ impl Meter {
         let spent = MonthSpent { limit, until_next };
         if !counted.told {
             counted.told = true;
-            tracing::error!("{spent}: only what is known is answered until the next month");
+            tracing::error!(
+                tenant = counted.tenant,
+                "{spent}: only what is known is answered until the next month"
+            );
         }
         Err(spent)
     }
@@ -254,7 +275,7 @@ mod tests {
     fn meter(limit: Option<u64>, at: &str) -> Meter {
         set(at);
         let zone = TimeZone::get("Asia/Shanghai").unwrap();
-        Meter::new(limit, zone, || NOW.get())
+        Meter::new("acme", limit, zone, || NOW.get())
     }
 
     #[test]
@@ -309,6 +330,21 @@ mod tests {
         let next = super::tests::meter(Some(10), "2026-11-30T16:00:00Z");
         next.restore(month, 7);
         assert_eq!(next.usage().calls, 0);
+    }
+
+    #[test]
+    fn a_call_that_did_not_leave_is_taken_back_from_its_own_month() {
+        let meter = meter(Some(2), "2026-11-30T15:59:58Z");
+        let month = meter.count().unwrap();
+        meter.count().unwrap();
+        assert!(meter.count().is_err());
+        meter.take_back(month);
+        assert_eq!(meter.usage().calls, 1);
+        assert!(meter.count().is_ok());
+        set("2026-11-30T16:00:00Z");
+        meter.count().unwrap();
+        meter.take_back(month);
+        assert_eq!(meter.usage().calls, 1, "that one was of another month");
     }
 
     #[test]

@@ -136,3 +136,29 @@ async fn what_fails_over_and_over_is_told_once_in_a_while() {
     assert!(all.lines().count() < 30, "{all}");
     assert!(!all.contains("canary"), "{all}");
 }
+
+#[tokio::test]
+async fn a_month_that_runs_out_is_told_with_its_tenant() {
+    let feishu = Feishu::start(true).await;
+    let more = [("FEISHU_ID_QUOTA__PER_MONTH", "3")];
+    let server = serve(&feishu, "warn", &more);
+    let mut client = server.client().await;
+    let mut failed = 0;
+    // A token and two lookups.
+    for n in 0..3 {
+        let asked = request(&[&format!("canary{n}@example.com")]);
+        failed += u32::from(client.resolve_user_ids(asked).await.is_err());
+    }
+    assert_eq!(failed, 1);
+    for what in [
+        "most of the month's calls",
+        "only what is known is answered",
+        "no more calls this month",
+    ] {
+        let told = lines(&server, what).await;
+        let named = told.iter().all(|line| line.contains("tenant=\"default\""));
+        assert!(told.len() == 1 && named, "{told:#?}");
+    }
+    let all = server.log();
+    assert!(!all.contains("failed calls in a row"), "{all}");
+}
