@@ -155,13 +155,11 @@ async fn another_tenants_people_are_not_found_in_the_store() {
 }
 
 #[tokio::test]
-async fn the_minute_and_the_month_go_on_where_they_were() {
-    let scratch = Scratch::new("spent");
+async fn the_minute_goes_on_where_it_was() {
+    let scratch = Scratch::new("minute");
     let mut service = Service::start_with(|config| {
         scratch.keep_in(config);
         config.quota.per_minute = 20;
-        // And a token for each start.
-        config.quota.per_month = Some(25);
     })
     .await;
     let mut asked = 0;
@@ -182,6 +180,32 @@ async fn the_minute_and_the_month_go_on_where_they_were() {
     service.restart().await;
     let late = service.call(request(who), Duration::from_secs(1)).await;
     assert!(late.is_err(), "and still is");
+}
+
+#[tokio::test]
+async fn the_month_goes_on_where_it_was() {
+    let scratch = Scratch::new("month");
+    let mut service = Service::start_with(|config| {
+        scratch.keep_in(config);
+        config.quota.per_month = Some(7);
+    })
+    .await;
+    let month = async |service: &Service| service.default_tenant().await.month.unwrap().calls;
+    // A token and a lookup each time.
+    for process in 0..3 {
+        service.restart().await;
+        assert_eq!(month(&service).await, 2 * process);
+        let who = usize::try_from(process).unwrap();
+        service.ask(people(who..who + 1)).await.unwrap();
+    }
+    service.restart().await;
+    for _ in 0..2 {
+        // Only the token is left, then nothing.
+        let spent = service.ask(people(9..10)).await.unwrap_err();
+        assert_eq!(reason(&spent), "MONTHLY_QUOTA_EXHAUSTED");
+        service.restart().await;
+    }
+    assert_eq!(month(&service).await, 7);
     let calls = service.count("batch_get_id_calls").await + service.count("token_requests").await;
-    assert!(calls <= 25, "{calls} in a month");
+    assert_eq!(calls, 7);
 }
