@@ -218,6 +218,11 @@ impl Batcher {
         self.shared.standing.read(now)
     }
 
+    /// Whether it is left alone but for probes: then those say for everybody when to ask again.
+    pub fn is_left_alone(&self) -> bool {
+        self.shared.lock().is_left_alone()
+    }
+
     /// Whether a call could leave by then, as far as the quota goes.
     pub fn has_room_by(&self, deadline: Instant) -> bool {
         let left = deadline.saturating_duration_since(Instant::now());

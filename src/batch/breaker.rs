@@ -29,6 +29,9 @@ pub(super) struct Breaker {
 enum State {
     Closed {
         failures: u32,
+        /// The last of them, if it stands in the way of every call, and until when: no token is to be
+        /// had. Each attempt may take its time, so that it is long until there have been five.
+        in_the_way: Option<(Arc<DirectoryError>, Instant)>,
     },
     Open(Open),
     /// One call is out to see.
@@ -45,7 +48,10 @@ struct Open {
 
 impl Default for State {
     fn default() -> Self {
-        Self::Closed { failures: 0 }
+        Self::Closed {
+            failures: 0,
+            in_the_way: None,
+        }
     }
 }
 
@@ -92,6 +98,10 @@ impl Breaker {
     /// Says the same to those who do not hold the queue's lock.
     pub(super) fn publish(&self, standing: &Published) {
         match &self.state {
+            State::Closed {
+                in_the_way: Some((error, until)),
+                ..
+            } => standing.resting(Some(*until), error),
             State::Closed { .. } => standing.asking(),
             State::Open(open) => standing.resting(Some(open.probe_at), &open.error),
             State::Probing(open) => standing.resting(None, &open.error),
@@ -125,12 +135,15 @@ impl Breaker {
     /// Somebody may have mended what was wrong: the next call sees whether that is so, whatever becomes
     /// of a probe that left before.
     pub(super) fn may_be_mended(&mut self, now: Instant) {
-        if let State::Open(open) | State::Probing(open) = &self.state {
-            self.state = State::Open(Open {
-                error: open.error.clone(),
-                probe_at: now,
-                times: 0,
-            });
+        match &mut self.state {
+            State::Closed { in_the_way, .. } => *in_the_way = None,
+            State::Open(open) | State::Probing(open) => {
+                self.state = State::Open(Open {
+                    error: open.error.clone(),
+                    probe_at: now,
+                    times: 0,
+                });
+            }
         }
     }
 
@@ -142,10 +155,15 @@ impl Breaker {
     /// A call told nothing of the directory: it met the rate limit, its token was rejected, or it heard
     /// of a failure that is known. If it was the probe, the next call is one, from `not_before` on.
     pub(super) fn told_nothing(&mut self, not_before: Option<Instant>) {
-        if let State::Probing(open) = &self.state {
-            let mut open = open.clone();
-            open.probe_at = not_before.map_or(open.probe_at, |at| at.max(open.probe_at));
-            self.state = State::Open(open);
+        match &mut self.state {
+            // It had a token.
+            State::Closed { in_the_way, .. } if not_before.is_none() => *in_the_way = None,
+            State::Probing(open) => {
+                let mut open = open.clone();
+                open.probe_at = not_before.map_or(open.probe_at, |at| at.max(open.probe_at));
+                self.state = State::Open(open);
+            }
+            State::Closed { .. } | State::Open(_) => {}
         }
     }
 
@@ -159,14 +177,18 @@ impl Breaker {
             self.shared = Some(shared);
         }
         let (failures, times) = match &self.state {
-            State::Closed { failures } => (failures + 1, 0),
+            State::Closed { failures, .. } => (failures + 1, 0),
             State::Probing(open) => (FAILURES, open.times),
             // It left before the others had failed.
             State::Open(_) => return false,
         };
         let is_spent = error.kind.advice() == Advice::NextMonth;
         if failures < FAILURES && !is_spent {
-            self.state = State::Closed { failures };
+            let shared = error.shared.as_deref();
+            self.state = State::Closed {
+                failures,
+                in_the_way: shared.map(|shared| (error.clone(), shared.until)),
+            };
             return false;
         }
         let pause = match error.kind.advice() {
@@ -190,6 +212,7 @@ impl Breaker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::batch::Standing;
     use crate::directory::DirectoryErrorKind as Kind;
 
     fn error(kind: Kind) -> Arc<DirectoryError> {
@@ -285,6 +308,43 @@ mod tests {
             }
         }
         assert!(breaker.failed(now, &error(Kind::Unavailable)), "the fifth");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_a_failure_is_in_the_way_of_every_call_nobody_waits_for_one() {
+        let now = Instant::now();
+        let until = now + Duration::from_secs(2);
+        let standing = Published::new(now);
+        let read = |breaker: &Breaker, at| {
+            breaker.publish(&standing);
+            standing.read(at)
+        };
+        let mut shared = error(Kind::TimedOut);
+        Arc::make_mut(&mut shared).shared = Some(Box::new(SharedFailure { at: now, until }));
+        let resting = |probe_is_due| Standing::Resting { probe_is_due };
+        let hearing = || {
+            let mut breaker = Breaker::default();
+            breaker.failed(now, &shared);
+            assert_eq!(read(&breaker, now), resting(false));
+            assert_eq!(read(&breaker, until), resting(true));
+            assert!(breaker.admit(now).is_ok() && breaker.state() == BreakerState::Closed);
+            breaker
+        };
+        let mut breaker = hearing();
+        breaker.failed(now, &shared);
+        assert_eq!(read(&breaker, now), resting(false), "it is the same one");
+        // A call that fails otherwise, or tells of the rate limit, had a token.
+        let ends: [fn(&mut Breaker); 4] = [
+            |breaker| breaker.succeeded(),
+            |breaker| breaker.told_nothing(None),
+            |breaker| breaker.may_be_mended(Instant::now()),
+            |breaker| assert!(!breaker.failed(Instant::now(), &error(Kind::Unavailable))),
+        ];
+        for end in ends {
+            let mut breaker = hearing();
+            end(&mut breaker);
+            assert_eq!(read(&breaker, now), Standing::Asking);
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -12,7 +12,7 @@ use crate::directory::{Advice, DirectoryError, DirectoryErrorKind as Kind};
 pub enum Standing {
     /// It answers, as far as is known.
     Asking,
-    /// It has not answered lately and is left alone.
+    /// It has not answered lately, or given no token, and is left alone.
     Resting {
         /// But for a call to see whether it does now, for which it is time.
         probe_is_due: bool,
