@@ -6,6 +6,7 @@
 
 mod assemble;
 pub mod failure;
+mod fallback;
 mod flight;
 mod judge;
 mod outdated;
@@ -14,6 +15,7 @@ mod resolution;
 mod tenant;
 mod tier;
 mod traced;
+mod unread;
 mod upkeep;
 mod waits;
 
@@ -243,7 +245,9 @@ impl Terms {
         let patience = left.saturating_sub(LEAST_LEFT.max(left / 10)).min(PATIENCE);
         tenant::Ask {
             now,
+            began: now,
             include_resigned: self.include_resigned,
+            max_age: self.max_age,
             // None: so old that nothing is older.
             not_before: self.max_age.and_then(|age| now.checked_sub(age)),
             patience: now + patience,

@@ -123,6 +123,13 @@ impl Failure {
         (&LookupError::DeadlineExceeded).into()
     }
 
+    /// Somebody is known, but what is known may not be given any more when it would go out.
+    pub(super) fn outgrown() -> Self {
+        let message = "Feishu could not be asked in time, and what was known is older than max_age \
+             by now, or has been flushed";
+        Self::new(Reason::UpstreamUnavailable, message).retry(RETRY_SOON)
+    }
+
     /// No tenant has the name that was given.
     pub(crate) fn no_such_tenant() -> Self {
         let message = "no tenant of this name is configured";

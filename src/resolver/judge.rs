@@ -1,6 +1,8 @@
 //! What the directory's rows mean, for one kind of ID: found, not found, ambiguous, or a kind of
 //! ID that this app is not given. Pure.
 
+use tokio::time::Instant;
+
 use crate::{
     batch::{Looked, LookupError},
     cache::{Answer, Asked, Fact, Refusal},
@@ -104,6 +106,16 @@ impl Verdict {
             Self::Refused(asked, refusal) => (*asked, Fact::Refused(refusal.clone())),
             Self::Stale(..) | Self::NotGranted(_) | Self::Failed(_) => return None,
         })
+    }
+
+    /// When the call left, of those who were found or missing.
+    pub(super) fn departed(&self) -> Option<Instant> {
+        match self {
+            Self::Found(asked, _) | Self::Stale(asked, _) | Self::NotFound(asked) => {
+                Some(asked.departed)
+            }
+            _ => None,
+        }
     }
 
     /// Whether several rows came that do not say who has left.

@@ -17,7 +17,7 @@ pub(super) fn outdated(judged: &Judged) -> Option<(Vec<(usize, UserIdType)>, Ins
         let verdicts = verdicts.filter_map(|(_, all)| all.get(person)?.as_ref());
         let departures = verdicts
             .filter(|(verdict, _)| is_meant(verdict))
-            .filter_map(|(verdict, _)| departed(verdict));
+            .filter_map(|(verdict, _)| verdict.departed());
         departures.max()
     };
     let mut outdated = Vec::new();
@@ -34,7 +34,7 @@ pub(super) fn outdated(judged: &Judged) -> Option<(Vec<(usize, UserIdType)>, Ins
                 Verdict::Stale(..) => is_missing,
                 _ => continue,
             };
-            if let Some(departed) = departed(verdict)
+            if let Some(departed) = verdict.departed()
                 && let Some(newer) = newest_of(person, contrary).filter(|newer| *newer > departed)
             {
                 newest = newest.max(Some(newer));
@@ -51,14 +51,4 @@ fn is_found(verdict: &Verdict) -> bool {
 
 fn is_missing(verdict: &Verdict) -> bool {
     matches!(verdict, Verdict::NotFound(_))
-}
-
-/// When the call left, of those who were found or missing.
-fn departed(verdict: &Verdict) -> Option<Instant> {
-    match verdict {
-        Verdict::Found(asked, _) | Verdict::Stale(asked, _) | Verdict::NotFound(asked) => {
-            Some(asked.departed)
-        }
-        _ => None,
-    }
 }

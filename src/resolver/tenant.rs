@@ -4,13 +4,14 @@
 use std::{
     collections::HashSet,
     sync::{Arc, Weak},
+    time::Duration,
 };
 
 use futures_util::{FutureExt as _, future::BoxFuture};
 use tokio::time::Instant;
 
 use crate::{
-    batch::{Batcher, Interest, LookupError, Standing, WhenFull, Wish},
+    batch::{Batcher, Interest, LookupError, WhenFull, Wish},
     cache::{Cache, CacheKey, Known, Snapshot},
     clock,
     coalesce::Flights,
@@ -25,6 +26,7 @@ use super::{
     outdated::outdated,
     recall::Recalled,
     traced::waiting,
+    unread::Unread,
     waits::{Lacking, Wait},
 };
 
@@ -43,15 +45,19 @@ pub(super) struct Core {
     pub(super) number: u32,
     pub(super) batcher: Batcher,
     pub(super) cache: Arc<Cache>,
-    /// What outlives the process, if anything does.
-    tier: Option<Arc<Tier>>,
+    /// What outlives the process, if anything does; and who of it could not be read.
+    stored: Option<(Arc<Tier>, Unread)>,
 }
 
 /// What a request asks for with.
 #[derive(Clone, Copy)]
 pub(super) struct Ask {
     pub(super) now: Instant,
+    /// When the request came.
+    pub(super) began: Instant,
     pub(super) include_resigned: bool,
+    /// The oldest answer that may go out.
+    pub(super) max_age: Option<Duration>,
     /// When the call must have left at the earliest.
     pub(super) not_before: Option<Instant>,
     /// When a stale answer goes out, if there is one.
@@ -70,12 +76,16 @@ impl Tenant {
         tier: Option<Arc<Tier>>,
         identifiers: Identifiers,
     ) -> Arc<Self> {
+        let stored = tier.map(|tier| {
+            let unread = Unread::new(number, cache.clone(), tier.clone());
+            (tier, unread)
+        });
         Arc::new_cyclic(|me| Self {
             core: Arc::new(Core {
                 number,
                 batcher,
                 cache,
-                tier,
+                stored,
             }),
             flights: Flights::new(),
             identifiers,
@@ -145,6 +155,7 @@ impl Tenant {
             let lacking = again.into_iter().filter_map(lacking).collect();
             self.find_out(&mut judged, lacking, Vec::new(), &ask).await;
         }
+        self.look_again(&mut judged, people, ask);
         judged
     }
 
@@ -182,16 +193,23 @@ impl Tenant {
     ) -> BoxFuture<'a, Verdict> {
         async move {
             let now = Instant::now();
-            loop {
+            let ask = || {
                 let wish = interest.wish();
-                let ask = Ask {
+                Ask {
                     now,
+                    began: now,
                     include_resigned: key.include_resigned,
+                    max_age: None,
                     not_before: Some(now),
                     patience: wish.deadline,
                     wish,
                     when_full: WhenFull::Wait,
-                };
+                }
+            };
+            let people = std::slice::from_ref(&key.identifier);
+            self.core.restore(people, &ask()).await;
+            loop {
+                let ask = ask();
                 let wait = self.start(0, key.clone(), &ask, None);
                 let (verdict, _) = self.wait(wait, &ask).await;
                 // Somebody may have come meanwhile who has more time.
@@ -232,7 +250,7 @@ impl Tenant {
             Ok(places) => places,
             Err(error) => {
                 let may_wait_longer = ask.wish.deadline < deadline;
-                return refused(judged, lacking, &error, may_wait_longer);
+                return self.refused(judged, lacking, &error, may_wait_longer, ask);
             }
         };
         let ask = Ask {
@@ -257,6 +275,34 @@ impl Tenant {
             }
         }
         Vec::new()
+    }
+
+    /// There is no room: who has something to fall back on gets it. Gives back those who may wait longer.
+    fn refused(
+        &self,
+        judged: &mut Judged,
+        lacking: Vec<Lacking>,
+        error: &LookupError,
+        may_wait_longer: bool,
+        ask: &Ask,
+    ) -> Vec<Lacking> {
+        let failure = Failure::from(error);
+        let mut patient = Vec::new();
+        for mut lacking in lacking {
+            let (person, kind) = (lacking.person, lacking.key.kind);
+            let fallback = lacking.fallback.take();
+            match fallback.filter(|stale| self.may_go_out(stale, &lacking.key, ask)) {
+                Some(stale) if failure.allows_stale() => {
+                    judged.set(person, kind, *stale, Source::Stale);
+                }
+                None if may_wait_longer => patient.push(lacking),
+                _ => {
+                    let failed = Verdict::Failed(failure.clone());
+                    judged.set(person, kind, failed, Source::Nowhere);
+                }
+            }
+        }
+        patient
     }
 }
 
@@ -283,9 +329,12 @@ impl Core {
             return;
         };
         let of_cache = self.cache_key(key);
-        let keep = self.tier.as_ref().map(|tier| {
+        let keep = self.stored.as_ref().map(|(tier, unread)| {
             move |snapshot: &Snapshot| {
-                tier.keep(key.include_resigned, key.identifier.as_str(), snapshot);
+                // Not over what has yet to be read.
+                if !unread.has(key.include_resigned, &key.identifier) {
+                    tier.keep(key.include_resigned, key.identifier.as_str(), snapshot);
+                }
             }
         });
         let keep = keep.as_ref().map(|keep| keep as &dyn Fn(&Snapshot));
@@ -294,11 +343,10 @@ impl Core {
     }
 
     /// Takes over what an earlier process knew of those of whom nothing is known. Says who they are.
+    /// Also where nothing old may be given: what is learnt of them is written over what is stored.
     async fn restore(&self, people: &[Identifier], ask: &Ask) -> HashSet<usize> {
         let mut stored = HashSet::new();
-        // What has to be asked for from now on, no store has.
-        let takes_old = ask.not_before.is_none_or(|oldest| oldest < ask.now);
-        let Some(tier) = self.tier.as_ref().filter(|_| takes_old) else {
+        let Some((tier, unread)) = &self.stored else {
             return stored;
         };
         let key = |who| CacheKey {
@@ -315,11 +363,16 @@ impl Core {
         }
         let who = strangers.iter().map(|(_, who)| *who);
         let (read_at, wall) = (Instant::now(), clock::wall_now());
-        let found = tier.fetch(ask.include_resigned, who, ask.patience).await;
-        for ((person, who), bytes) in strangers.into_iter().zip(found) {
-            if let Some(bytes) = bytes {
+        let fetched = tier.fetch(ask.include_resigned, who, ask.patience).await;
+        let mut records = fetched.records.into_iter();
+        for (person, who) in strangers {
+            if let Some(bytes) = records.next().flatten() {
                 self.cache.restore(key(who), &bytes, read_at, wall);
                 stored.insert(person);
+            } else if !fetched.is_whole
+                && let Some(identifier) = people.get(person)
+            {
+                unread.note(ask.include_resigned, identifier);
             }
         }
         stored
@@ -335,7 +388,7 @@ impl Core {
         };
         let now = Instant::now();
         // While nobody is asked the breaker says when to ask again, for everybody.
-        if !is_late(verdict) && self.batcher.standing(now) == Standing::Asking {
+        if !is_late(verdict) && !self.batcher.is_left_alone() {
             let key_of_cache = self.cache_key(key);
             self.cache
                 .postpone(key_of_cache, key.kind, now, also_if_stale);
@@ -346,31 +399,6 @@ impl Core {
     pub(super) fn scope_page(&self, kind: UserIdType) -> Option<String> {
         self.batcher.scope_page(failure::field_scope(kind)?)
     }
-}
-
-/// There is no room: who has something to fall back on gets it. Gives back those who may wait longer.
-fn refused(
-    judged: &mut Judged,
-    lacking: Vec<Lacking>,
-    error: &LookupError,
-    may_wait_longer: bool,
-) -> Vec<Lacking> {
-    let failure = Failure::from(error);
-    let mut patient = Vec::new();
-    for lacking in lacking {
-        let (person, kind) = (lacking.person, lacking.key.kind);
-        match lacking.fallback {
-            Some(stale) if failure.allows_stale() => {
-                judged.set(person, kind, *stale, Source::Stale);
-            }
-            None if may_wait_longer => patient.push(lacking),
-            _ => {
-                let failed = Verdict::Failed(failure.clone());
-                judged.set(person, kind, failed, Source::Nowhere);
-            }
-        }
-    }
-    patient
 }
 
 pub(super) fn is_late(verdict: &Verdict) -> bool {

@@ -12,6 +12,7 @@ use futures_util::{
 };
 
 mod stale;
+mod stored;
 
 use super::*;
 use crate::{
@@ -21,7 +22,7 @@ use crate::{
     clock,
     directory::{
         Directory, DirectoryError, DirectoryErrorKind as Kind, LookupAnswer, LookupBatch,
-        LookupScope,
+        LookupScope, SharedFailure,
     },
     identity::{Email, Person, PersonStatus},
     metrics::{Identifiers, Waited},
@@ -44,6 +45,8 @@ struct Script {
     throttle: AtomicBool,
     /// Every call fails so.
     down: Mutex<Option<Kind>>,
+    /// If it is not zero, for want of a token, which is asked for again after so long.
+    shared_for_ms: AtomicU64,
 }
 
 impl Directory for Script {
@@ -64,7 +67,12 @@ impl Directory for Script {
                 return Err(error(Kind::Throttled { retry_after: None }));
             }
             if let Some(kind) = self.down.lock().unwrap().clone() {
-                return Err(error(kind));
+                let mut error = error(kind);
+                let pause = Duration::from_millis(self.shared_for_ms.load(Ordering::SeqCst));
+                let at = Instant::now();
+                let until = at + pause;
+                error.shared = (!pause.is_zero()).then(|| Box::new(SharedFailure { at, until }));
+                return Err(error);
             }
             let mut people = std::collections::HashMap::new();
             for key in batch.keys() {
@@ -101,12 +109,17 @@ struct Bench {
 }
 
 fn bench(answers: Answers) -> Bench {
+    bench_with(answers, None)
+}
+
+fn bench_with(answers: Answers, tier: Option<Arc<Tier>>) -> Bench {
     let script = Arc::new(Script {
         answers,
         calls: Mutex::default(),
         latency_ms: AtomicU64::default(),
         throttle: AtomicBool::default(),
         down: Mutex::default(),
+        shared_for_ms: AtomicU64::default(),
     });
     let second = Limit {
         limit: 50,
@@ -127,7 +140,7 @@ fn bench(answers: Answers) -> Bench {
         serve_stale: STALE,
     };
     let cache = Arc::new(Cache::new(1000, ttls, random));
-    let tenant = Tenant::new(0, batcher, cache, None, Identifiers::default());
+    let tenant = Tenant::new(0, batcher, cache, tier, Identifiers::default());
     let tenants = BTreeMap::from([("acme".to_owned(), tenant)]);
     let resolver = Resolver::new(tenants, Some("acme".to_owned()));
     Bench { script, resolver }

@@ -21,6 +21,14 @@ const START_PATIENCE: Duration = Duration::from_secs(2);
 /// What the keys of answers begin with, so that no other record is taken for one.
 const ANSWER: &[u8] = b"answer";
 
+/// What came of reading some records.
+pub(super) struct Fetched {
+    /// In the order of those who were asked for; or none at all.
+    pub(super) records: Vec<Option<Vec<u8>>>,
+    /// Whether all that there is was read.
+    pub(super) is_whole: bool,
+}
+
 /// One tenant's part of the store.
 pub struct Tier {
     store: Arc<dyn Store>,
@@ -55,17 +63,26 @@ impl Tier {
         include_resigned: bool,
         people: impl Iterator<Item = &'a str>,
         until: Instant,
-    ) -> Vec<Option<Vec<u8>>> {
+    ) -> Fetched {
         let keys: Vec<_> = people.map(|who| self.key(include_resigned, who)).collect();
         let until = until.min(Instant::now() + PATIENCE);
+        let failed = self.store.stats().failed_reads;
         let Ok(records) = timeout_at(until, self.store.get(&keys)).await else {
-            return Vec::new();
+            return Fetched {
+                records: Vec::new(),
+                is_whole: false,
+            };
         };
+        // It may be somebody else's that could not be: then these are looked at once more in vain.
+        let is_whole = self.store.stats().failed_reads == failed;
         let opened = keys.iter().zip(records).map(|(key, record)| {
             let plain = self.vault.open_record(key, &record?)?;
             Some(plain.to_vec())
         });
-        opened.collect()
+        Fetched {
+            records: opened.collect(),
+            is_whole,
+        }
     }
 
     /// Keeps what is known of somebody, behind whoever asked for it.

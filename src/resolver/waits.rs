@@ -212,11 +212,11 @@ impl Tenant {
     }
 
     pub(super) async fn wait(&self, mut wait: Wait, ask: &Ask) -> (Verdict, Source) {
-        let until = match wait.fallback {
-            Some(_) => ask.impatient().wish.deadline,
-            None => ask.wish.deadline,
-        };
         loop {
+            let until = match wait.fallback {
+                Some(_) => ask.impatient().wish.deadline,
+                None => ask.wish.deadline,
+            };
             let verdict = match timeout_at(until, wait.landing.wait()).await {
                 Ok(Ok(verdict)) => verdict,
                 Ok(Err(_crashed)) => Verdict::Failed(Failure::crashed()),
@@ -225,11 +225,13 @@ impl Tenant {
             if let Verdict::Failed(failure) = &verdict
                 && failure.allows_stale()
                 && let Some(stale) = wait.fallback.take()
+                && self.may_go_out(&stale, &wait.key, ask)
             {
                 return (*stale, Source::Stale);
             }
-            // It was given up by others just when this one came; there is time for another.
-            if is_late(&verdict) && Instant::now() < until {
+            // It was given up by others just when this one came, or there is nothing to fall back on any
+            // more; there is time for another.
+            if is_late(&verdict) && Instant::now() < ask.wish.deadline {
                 drop(wait.stake);
                 wait = self.start(wait.person, wait.key, ask, None);
                 continue;

@@ -94,6 +94,79 @@ async fn while_it_hangs_a_stale_answer_goes_out_in_time_for_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nothing_older_than_its_caller_takes_goes_out_at_the_end_of_a_wait() {
+    for (latency_ms, comes) in [(10_000, false), (3000, true)] {
+        let bench = long_known(&["a@x"]).await;
+        bench.script.latency_ms.store(latency_ms, Ordering::SeqCst);
+        // Young enough for a second still.
+        let max_age = Some(TTL + 2 * SECOND);
+        let answers = bench.ask_by(&["a@x"], max_age, 5 * SECOND).await;
+        let is_fresh = ids(&answers[0]) == ["1"] && !is_stale(&answers[0]);
+        let is_late = is_failed(&answers[0], Reason::DeadlineExceeded);
+        assert_eq!((is_fresh, is_late), (comes, !comes), "{answers:?}");
+    }
+    // Nor when somebody else of the request is waited for.
+    let bench = long_known(&["a@x"]).await;
+    bench.script.latency_ms.store(10_000, Ordering::SeqCst);
+    for (more, stale) in [(3, false), (30, true)] {
+        let max_age = Some(TTL + more * SECOND);
+        let answers = bench.ask_by(&["a@x", "b@x"], max_age, 5 * SECOND).await;
+        assert_eq!(is_stale(&answers[0]), stale, "{answers:?}");
+        let is_told = is_failed(&answers[0], Reason::UpstreamUnavailable);
+        assert_eq!(is_told, !stale, "{answers:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_flushed_while_a_fresh_answer_is_waited_for_is_not_given_as_they_were() {
+    let bench = long_known(&["a@x", "b@x"]).await;
+    bench.script.latency_ms.store(10_000, Ordering::SeqCst);
+    let flush = async {
+        tokio::time::sleep(SECOND).await;
+        let who = Identifier::Email(Email::parse("a@x").unwrap());
+        assert_eq!(bench.tenant().forget(&who, false), 1);
+    };
+    let a_and_b = async {
+        futures_util::join!(timed(&bench, 5 * SECOND), async {
+            bench.ask_by(&["b@x"], None, 5 * SECOND).await
+        })
+    };
+    let (((a, _), b), ()) = futures_util::join!(a_and_b, flush);
+    assert!(is_failed(&a, Reason::DeadlineExceeded), "{a:?}");
+    assert!(is_stale(&b[0]), "nobody has flushed this one: {b:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_no_token_is_to_be_had_nobody_waits_for_one_but_the_first() {
+    let bench = long_known(&["a@x", "b@x", "c@x"]).await;
+    bench.script.latency_ms.store(5000, Ordering::SeqCst);
+    bench.script.shared_for_ms.store(2000, Ordering::SeqCst);
+    bench.goes_down(Kind::TimedOut);
+    let (answer, took) = timed(&bench, 5 * SECOND).await;
+    assert!(is_stale(&answer) && took >= SECOND, "{took:?}");
+    tokio::time::sleep(4 * SECOND).await;
+    // It has failed, is left alone for a while, and tried again.
+    for is_tried in [false, true, true, true] {
+        for who in ["b@x", "c@x"] {
+            let start = Instant::now();
+            assert!(is_stale(&bench.ask(&[who], &[], false).await[0]));
+            assert!(start.elapsed() < SECOND / 10, "{:?}", start.elapsed());
+        }
+        tokio::time::sleep(3 * SECOND / 4).await;
+        assert_eq!(bench.calls() > 2, is_tried);
+    }
+    bench.goes_down(None);
+    bench.script.latency_ms.store(0, Ordering::SeqCst);
+    // The one that is under way fails still.
+    tokio::time::sleep(8 * SECOND).await;
+    bench.ask(&["b@x", "c@x"], &[], false).await;
+    tokio::time::sleep(SECOND).await;
+    for who in ["c@x", "b@x"] {
+        assert!(!is_stale(&bench.ask(&[who], &[], false).await[0]), "{who}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_call_that_comes_too_late_for_its_caller_is_not_in_vain() {
     let bench = long_known(&["a@x"]).await;
     bench.script.latency_ms.store(4000, Ordering::SeqCst);

@@ -4,7 +4,10 @@ use std::{path::PathBuf, time::Duration};
 
 use feishu_id::{
     config::{Config, StoreKind},
-    pb::identity::{FlushCacheRequest, IdentifierList, Outcome, flush_cache_request::Target},
+    pb::identity::{
+        FlushCacheRequest, IdentifierList, Outcome, ResolveUserIdsRequest, UserIdType,
+        flush_cache_request::Target,
+    },
 };
 use serde_json::json;
 
@@ -73,6 +76,70 @@ async fn who_was_known_is_known_after_a_restart_also_while_feishu_is_down() {
         .await
         .unwrap_err();
     assert_eq!(reason(&failed), "UPSTREAM_UNAVAILABLE");
+}
+
+#[tokio::test]
+async fn after_a_restart_while_feishu_hangs_only_the_first_token_is_waited_for() {
+    let scratch = Scratch::new("hangs");
+    let mut service = Service::start_with(|config| {
+        scratch.keep_in(config);
+        config.cache.ttl = Duration::from_secs(1);
+        config.upstream.timeout = Duration::from_secs(2);
+    })
+    .await;
+    service.ask(people(0..40)).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let hang = json!({"fault": "hang", "fault_hang_seconds": 60});
+    service.faults(hang).await;
+    service.restart().await;
+    let ask = async |n| {
+        let start = tokio::time::Instant::now();
+        let answers = service
+            .call(relaxed(people(n..n + 1)), PLENTY)
+            .await
+            .unwrap();
+        assert!(answers[0].stale);
+        start.elapsed()
+    };
+    let first = ask(0).await;
+    assert!(first >= Duration::from_secs(1), "{first:?}");
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    // Long before the fifth has failed, whether one is under way or not.
+    for n in 1..40 {
+        let took = ask(n).await;
+        assert!(took < Duration::from_millis(500), "{n}: {took:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let breaker = service.default_tenant().await.breaker();
+    assert_eq!(breaker, feishu_id::pb::identity::BreakerState::Closed);
+}
+
+#[tokio::test]
+async fn what_is_asked_for_anew_takes_nothing_from_what_is_stored() {
+    let scratch = Scratch::new("anew");
+    let mut service = Service::start_with(|config| scratch.keep_in(config)).await;
+    let of = |kind, anew: bool| ResolveUserIdsRequest {
+        user_id_types: vec![kind as i32],
+        ..if anew {
+            request(people(0..1))
+        } else {
+            relaxed(people(0..1))
+        }
+    };
+    for kind in [UserIdType::UserId, UserIdType::OpenId] {
+        service.call(of(kind, false), PLENTY).await.unwrap();
+    }
+    service.restart().await;
+    service
+        .call(of(UserIdType::UserId, true), PLENTY)
+        .await
+        .unwrap();
+    service.restart().await;
+    service.faults(json!({"fault": "drop"})).await;
+    for kind in [UserIdType::UserId, UserIdType::OpenId] {
+        let answers = service.call(of(kind, false), PLENTY).await.unwrap();
+        assert_eq!(answers[0].outcome(), Outcome::Resolved, "{kind:?}");
+    }
 }
 
 #[tokio::test]
