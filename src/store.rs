@@ -10,6 +10,8 @@ mod disk;
 mod record;
 mod vault;
 
+use std::{collections::HashSet, sync::Arc};
+
 use futures_util::future::BoxFuture;
 
 pub use disk::{DiskStore, Opened, Settings, Unavailable, open};
@@ -27,7 +29,8 @@ pub trait Store: Send + Sync + 'static {
     fn put(&self, key: RecordKey, record: Record);
 
     /// Removes records, also those that wait to be written, and says how many. [`Class::Ledger`]
-    /// stays whatever is selected. Durable once it is `Ok`.
+    /// stays whatever is selected. Durable once it is `Ok`. One removal costs one write, however many
+    /// it selects.
     ///
     /// # Errors
     /// Nothing is known to be removed.
@@ -44,7 +47,7 @@ pub trait Store: Send + Sync + 'static {
 }
 
 /// Which records to remove.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selection {
     /// Whose.
     pub scope: Scope,
@@ -53,10 +56,12 @@ pub struct Selection {
 }
 
 /// Whose records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// The one under this key.
     Key(RecordKey),
+    /// Those under these keys.
+    Keys(Arc<HashSet<RecordKey>>),
     /// All of one directory.
     Directory(DirectoryTag),
     /// All.
@@ -66,7 +71,7 @@ pub enum Scope {
 impl Selection {
     /// Whether records of this class can be meant. The ledger is never: forgetting answers must not
     /// make a process forget what it has spent.
-    pub fn takes(self, class: Class) -> bool {
+    pub fn takes(&self, class: Class) -> bool {
         match class {
             Class::Ledger => false,
             Class::Found => !self.negative_only,
@@ -78,6 +83,7 @@ impl Selection {
     pub fn covers(&self, key: &RecordKey, class: Class) -> bool {
         let in_scope = match &self.scope {
             Scope::Key(one) => one == key,
+            Scope::Keys(some) => some.contains(key),
             Scope::Directory(directory) => *directory == key.directory(),
             Scope::Everything => true,
         };

@@ -1,7 +1,7 @@
 //! What outlives the process: the store of answers, and each tenant's books of the calls it has made.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -10,7 +10,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream};
+use futures_util::{FutureExt as _, future::BoxFuture};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -21,7 +21,7 @@ use crate::{
     identity::Identifier,
     quota::{Ledger, Limit, Meter, Quota, millis},
     resolver::Tier,
-    store::{self, Scope, Selection, Store, Vault},
+    store::{self, RecordKey, Scope, Selection, Store, Vault},
 };
 
 /// Under which name a tenant's books are kept.
@@ -32,9 +32,6 @@ const KEEP: Duration = Duration::from_hours(32 * 24);
 const EVERY: Duration = Duration::from_millis(500);
 /// How long the first page of the books may take to be written; the service starts all the same.
 const START: Duration = Duration::from_millis(300);
-
-/// Removals of single records that wait for the store at a time.
-const SIDE_BY_SIDE: usize = 32;
 
 /// The store and its vault, if there is one.
 #[derive(Clone)]
@@ -155,26 +152,6 @@ impl Shelves {
     pub(super) fn replace(&self, tiers: BTreeMap<u32, Arc<Tier>>) {
         self.tiers.store(Arc::new(tiers));
     }
-
-    async fn remove_all(
-        &self,
-        scopes: Vec<Scope>,
-        negative_only: bool,
-    ) -> Result<usize, NotRemoved> {
-        let removals = scopes.into_iter().map(|scope| {
-            let selection = Selection {
-                scope,
-                negative_only,
-            };
-            self.store.remove(selection)
-        });
-        let mut removals = stream::iter(removals).buffer_unordered(SIDE_BY_SIDE);
-        let mut removed = 0;
-        while let Some(result) = removals.next().await {
-            removed += result.map_err(|why| NotRemoved(why.to_string()))?;
-        }
-        Ok(removed)
-    }
 }
 
 impl Stored for Shelves {
@@ -184,24 +161,29 @@ impl Stored for Shelves {
         negative_only: bool,
     ) -> BoxFuture<'a, Result<usize, NotRemoved>> {
         let tiers = self.tiers.load();
-        let tier = |directory| tiers.get(&directory);
-        let scopes = match whose {
-            Whose::Everybody => vec![Scope::Everything],
-            Whose::Directory(directory) => tier(directory)
-                .map(|tier| Scope::Directory(tier.directory()))
-                .into_iter()
-                .collect(),
-            Whose::People { directory, people } => {
-                let both = |who: &'a Identifier| [(who, false), (who, true)];
-                let key = |(who, include_resigned): (&Identifier, bool)| {
-                    Some(Scope::Key(
-                        tier(directory)?.key(include_resigned, who.as_str()),
-                    ))
-                };
-                people.iter().flat_map(both).filter_map(key).collect()
-            }
+        let scope = match whose {
+            Whose::Everybody => Some(Scope::Everything),
+            Whose::Directory(directory) => tiers
+                .get(&directory)
+                .map(|tier| Scope::Directory(tier.directory())),
+            Whose::People { directory, people } => tiers
+                .get(&directory)
+                .map(|tier| Scope::Keys(Arc::new(keys(tier, people)))),
         };
-        self.remove_all(scopes, negative_only).boxed()
+        // One order to the store however many are meant, so that it is one write, and whole.
+        let removed = scope.map(|scope| {
+            self.store.remove(Selection {
+                scope,
+                negative_only,
+            })
+        });
+        async move {
+            let Some(removed) = removed else {
+                return Ok(0);
+            };
+            removed.await.map_err(|why| NotRemoved(why.to_string()))
+        }
+        .boxed()
     }
 
     fn status(&self) -> StoreStatus {
@@ -217,6 +199,12 @@ impl Stored for Shelves {
             failed_writes: stats.failed_writes,
         }
     }
+}
+
+/// Where the records of these people lie, with and without people who have left.
+fn keys(tier: &Tier, people: &[Identifier]) -> HashSet<RecordKey> {
+    let both = |who: &Identifier| [false, true].map(|resigned| tier.key(resigned, who.as_str()));
+    people.iter().flat_map(both).collect()
 }
 
 impl Books {

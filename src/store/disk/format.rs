@@ -5,10 +5,12 @@
 //! header = magic, format, key ID, checksum of these
 //! block  = magic, length of the entries, checksum of these; entry*
 //! entry  = length, checksum of the body, body, zeros up to a multiple of 16
-//! body   = 1, key, record  |  2, selection
+//! body   = 1, key, record  |  2, selection (whether only negative ones; nothing, a directory, or keys)
 //! ```
 //!
 //! A block counts whole or not at all. Numbers are little-endian.
+
+use std::sync::Arc;
 
 use bytes::{BufMut as _, Bytes};
 
@@ -29,6 +31,9 @@ pub(super) const MAX_BLOCK: usize = 4 * 1024 * 1024;
 /// Most bytes of one entry.
 pub(super) const MAX_ENTRY: usize =
     (ENTRY_HEADER + 1 + RecordKey::LENGTH + HEADER + MAX_SEALED).next_multiple_of(UNIT);
+
+/// Most keys of one removal: 2 MB.
+pub(super) const MAX_KEYS: usize = 50_000;
 
 const MAGIC: &[u8; 16] = b"feishu-id store\n";
 const FORMAT: u32 = 1;
@@ -123,6 +128,11 @@ impl Entry {
                     Scope::Everything => {}
                     Scope::Directory(DirectoryTag(tag)) => to.put_slice(tag),
                     Scope::Key(key) => to.put_slice(&key.to_bytes()),
+                    Scope::Keys(keys) => {
+                        for key in keys.iter() {
+                            to.put_slice(&key.to_bytes());
+                        }
+                    }
                 }
             }
         }
@@ -162,10 +172,9 @@ impl Entry {
             (&REMOVAL, [negative_only, scope @ ..]) => {
                 let scope = match scope {
                     [] => Scope::Everything,
-                    scope => match (scope.try_into(), scope.try_into()) {
-                        (Ok(tag), _) => Scope::Directory(DirectoryTag(tag)),
-                        (_, Ok(key)) => Scope::Key(RecordKey::from_bytes(key)?),
-                        _ => return None,
+                    scope => match scope.try_into() {
+                        Ok(tag) => Scope::Directory(DirectoryTag(tag)),
+                        Err(_) => keys(scope)?,
                     },
                 };
                 Some(Self::Removal(Selection {
@@ -176,4 +185,16 @@ impl Entry {
             _ => None,
         }
     }
+}
+
+fn keys(bytes: &[u8]) -> Option<Scope> {
+    let (keys, rest) = bytes.as_chunks::<{ RecordKey::LENGTH }>();
+    if !rest.is_empty() {
+        return None;
+    }
+    if let [key] = keys {
+        return Some(Scope::Key(RecordKey::from_bytes(key)?));
+    }
+    let keys: Option<_> = keys.iter().map(RecordKey::from_bytes).collect();
+    Some(Scope::Keys(Arc::new(keys?)))
 }

@@ -151,15 +151,26 @@ impl Index {
 
     /// Forgets what is selected, and says how many that were.
     pub(super) fn remove(&mut self, which: &Selection) -> usize {
-        if let Scope::Key(key) = &which.scope {
-            let class = self.find(key).map(|slot| slot.class);
-            let found = class.is_some_and(|class| which.takes(class));
-            if found {
-                self.forget(key);
+        match &which.scope {
+            Scope::Key(key) => usize::from(self.remove_one(key, which)),
+            Scope::Keys(keys) => keys
+                .iter()
+                .filter(|key| self.remove_one(key, which))
+                .count(),
+            Scope::Directory(_) | Scope::Everything => {
+                (0..SHARDS).map(|part| self.remove_from(part, which)).sum()
             }
-            return usize::from(found);
         }
-        (0..SHARDS).map(|part| self.remove_from(part, which)).sum()
+    }
+
+    /// The same for the record under one of the keys that are meant: whether it was there and is gone.
+    pub(super) fn remove_one(&mut self, key: &RecordKey, which: &Selection) -> bool {
+        let class = self.find(key).map(|slot| slot.class);
+        let found = class.is_some_and(|class| which.takes(class));
+        if found {
+            self.forget(key);
+        }
+        found
     }
 
     /// The same in one part.

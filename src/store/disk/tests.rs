@@ -205,8 +205,8 @@ async fn one_directory_can_be_removed_and_stays_so() {
     opened.flush().await;
     opened.found("acme", "waits");
     let acme = Scope::Directory(opened.vault.directory(&directory("acme")));
-    assert_eq!(opened.remove(acme, false).await, 3);
-    assert_eq!(opened.remove(acme, false).await, 0);
+    assert_eq!(opened.remove(acme.clone(), false).await, 3);
+    assert_eq!(opened.remove(acme.clone(), false).await, 0);
     // What comes later is another matter.
     opened.found("acme", "b");
     drop(opened);
@@ -236,7 +236,7 @@ async fn removing_negative_answers_leaves_the_others_and_nothing_removes_the_led
     assert!(again.has("acme", "Found").await && again.has("acme", "Ledger").await);
     assert!(!again.has("acme", "Negative").await && !again.has("acme", "Mixed").await);
     let found = Scope::Key(again.key("acme", "Found"));
-    assert_eq!(again.remove(found, true).await, 0);
+    assert_eq!(again.remove(found.clone(), true).await, 0);
     assert_eq!(again.remove(found, false).await, 1);
     let ledger = Scope::Key(again.key("acme", "Ledger"));
     assert_eq!(again.remove(ledger, false).await, 0);
@@ -408,4 +408,54 @@ async fn reads_pause_where_the_disk_hangs_for_those_who_wait_no_longer_than_they
     let key = opened.key("acme", "a");
     let _late = timeout(Duration::from_millis(250), opened.store.get(&[key])).await;
     assert!(!opened.store.shared.may_read());
+}
+
+#[tokio::test]
+async fn many_are_removed_in_one_write_and_stay_removed() {
+    let scratch = Scratch::new("many");
+    let opened = scratch.open();
+    for who in 0..3000 {
+        opened.found("acme", &who.to_string());
+    }
+    opened.put("acme", "ledger", Class::Ledger, HOUR);
+    opened.flush().await;
+    opened.found("acme", "waits");
+    opened.put("acme", "nobody", Class::Negative, HOUR);
+    let key = |who: &str| opened.key("acme", who);
+    let some: Vec<_> = (0..2000).map(|who| key(&who.to_string())).collect();
+    let others = [key("waits"), key("nobody"), key("ledger"), key("unknown")];
+    let keys = Scope::Keys(Arc::new(some.into_iter().chain(others).collect()));
+    let before = opened.store.stats().bytes;
+    assert_eq!(opened.remove(keys.clone(), true).await, 1);
+    assert_eq!(opened.remove(keys.clone(), false).await, 2001);
+    // Two blocks of one entry each, and not one for each key.
+    let removals = 2 * (16 + 8 + 2 + 2004_u64 * 40).next_multiple_of(16);
+    assert!(opened.store.stats().bytes - before <= removals + 32);
+    assert_eq!(opened.remove(keys, false).await, 0);
+    drop(opened);
+    let again = scratch.open();
+    assert!(again.warnings.is_empty(), "{:?}", again.warnings);
+    assert_eq!(again.store.stats().records, 1001);
+    assert!(again.has("acme", "2000").await && again.has("acme", "ledger").await);
+    assert!(!again.has("acme", "1999").await && !again.has("acme", "waits").await);
+}
+
+#[tokio::test]
+async fn a_removal_of_more_keys_than_a_block_holds_is_whole() {
+    let scratch = Scratch::new("too-many");
+    let opened = scratch.open();
+    opened.found("acme", "a");
+    opened.found("acme", "b");
+    opened.flush().await;
+    let unknown = (0..120_000_u32).map(|number| {
+        let mut bytes = [7; RecordKey::LENGTH];
+        bytes[20..24].copy_from_slice(&number.to_le_bytes());
+        RecordKey::from_bytes(&bytes).unwrap()
+    });
+    let keys = unknown.chain([opened.key("acme", "a")]).collect();
+    assert_eq!(opened.remove(Scope::Keys(Arc::new(keys)), false).await, 1);
+    drop(opened);
+    let again = scratch.open();
+    assert!(again.warnings.is_empty(), "{:?}", again.warnings);
+    assert!(!again.has("acme", "a").await && again.has("acme", "b").await);
 }

@@ -15,7 +15,7 @@ use crate::store::{RecordKey, Scope, Selection, StoreError};
 
 use super::{
     Shared,
-    format::Entry,
+    format::{Entry, MAX_KEYS},
     index::SHARDS,
     log::{Block, Log, in_file_order},
     queue::{Order, Work},
@@ -33,6 +33,8 @@ const COMPACT_AGAIN: Duration = Duration::from_mins(1);
 const WASTE: u64 = 1024 * 1024;
 /// How much of the capacity is freed when it is exceeded, so that it is not each time.
 const HEADROOM: usize = 16;
+/// Records that are noted or forgotten in one go: whoever reads waits for no more.
+const AT_A_TIME: usize = 256;
 
 /// Runs until the queue is closed.
 pub(super) struct Writer {
@@ -143,8 +145,7 @@ impl Writer {
                 return Err(self.complain(&error));
             }
         };
-        // A few at a time: whoever reads waits for none of it.
-        for some in placed.chunks(256) {
+        for some in placed.chunks(AT_A_TIME) {
             let mut records = self.shared.records_mut();
             for (key, record, (start, length)) in some {
                 records
@@ -169,20 +170,39 @@ impl Writer {
             let only = |key: &&&RecordKey| records.index.find(key).is_none();
             waited.iter().filter(only).count()
         };
-        let mut block = Block::new();
-        block.push(&Entry::Removal(*which));
-        self.log
-            .append(&mut block)
-            .map_err(|error| self.complain(&error))?;
-        let removed = match which.scope {
+        for part in parts(which) {
+            let mut block = Block::new();
+            block.push(&Entry::Removal(part));
+            self.log
+                .append(&mut block)
+                .map_err(|error| self.complain(&error))?;
+        }
+        let removed = match &which.scope {
             Scope::Key(_) => self.shared.records_mut().index.remove(which),
-            _ => (0..SHARDS)
-                .map(|part| self.shared.records_mut().index.remove_from(part, which))
-                .sum(),
+            Scope::Keys(keys) => self.remove_some(keys, which),
+            Scope::Directory(_) | Scope::Everything => {
+                self.upkeep.compact_soon = true;
+                (0..SHARDS)
+                    .map(|part| self.shared.records_mut().index.remove_from(part, which))
+                    .sum()
+            }
         };
         self.note_size();
-        self.upkeep.compact_soon |= !matches!(which.scope, Scope::Key(_));
         Ok(only_waited + removed)
+    }
+
+    /// A few at a time, as they are written.
+    fn remove_some(&self, keys: &HashSet<RecordKey>, which: &Selection) -> usize {
+        let keys: Vec<_> = keys.iter().collect();
+        let mut removed = 0;
+        for some in keys.chunks(AT_A_TIME) {
+            let index = &mut self.shared.records_mut().index;
+            removed += some
+                .iter()
+                .filter(|key| index.remove_one(key, which))
+                .count();
+        }
+        removed
     }
 
     fn look_after(&mut self) {
@@ -264,4 +284,17 @@ impl Writer {
         }
         StoreError::Write(error.to_string())
     }
+}
+
+/// The removal in as few parts as each fit into a block: one, unless it is of very many keys.
+fn parts(which: &Selection) -> Vec<Selection> {
+    let Scope::Keys(keys) = &which.scope else {
+        return vec![which.clone()];
+    };
+    let keys: Vec<_> = keys.iter().copied().collect();
+    let part = |keys: &[RecordKey]| Selection {
+        scope: Scope::Keys(Arc::new(keys.iter().copied().collect())),
+        negative_only: which.negative_only,
+    };
+    keys.chunks(MAX_KEYS).map(part).collect()
 }

@@ -171,6 +171,29 @@ async fn who_was_flushed_is_not_in_the_store_either() {
 }
 
 #[tokio::test]
+async fn many_who_flush_many_at_once_are_all_served() {
+    let scratch = Scratch::new("flushes");
+    let service = Service::start_with(|config| scratch.keep_in(config)).await;
+    service.ask(people(0..1000)).await.unwrap();
+    let flush = FlushCacheRequest {
+        target: Some(Target::Identifiers(IdentifierList {
+            identifiers: people(0..1000),
+        })),
+        ..FlushCacheRequest::default()
+    };
+    let flushes = (0..8).map(|_| {
+        let (mut admin, flush) = (service.admin(), flush.clone());
+        tokio::spawn(async move { admin.flush_cache(flush).await })
+    });
+    let mut records = 0;
+    for flushed in flushes.collect::<Vec<_>>() {
+        records += flushed.await.unwrap().unwrap().into_inner().flushed_records;
+    }
+    assert_eq!(records, 1000);
+    assert_eq!(service.status().await.store.unwrap().failed_writes, 0);
+}
+
+#[tokio::test]
 async fn nothing_in_the_store_can_be_read_without_its_key() {
     let scratch = Scratch::new("sealed");
     let mut service = Service::start_with(|config| scratch.keep_in(config)).await;
