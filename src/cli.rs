@@ -33,8 +33,8 @@ Examples:
   export FEISHU_APP_ID=cli_... FEISHU_APP_SECRET=...
   feishu-id serve                               the same with your own Feishu app
 
-Exit codes: 0 all well; 1 some identifiers not resolved; 2 usage or configuration;
-3 Feishu or the server could not be reached.";
+Exit codes: 0 all well; 1 some identifiers not resolved, or not flushed now; 2 usage or
+configuration; 3 Feishu or the server could not be reached.";
 
 /// Resolves people's e-mail addresses and mobile numbers to their Feishu (Lark) user IDs.
 #[derive(Parser)]
@@ -111,10 +111,24 @@ enum Ending {
 enum Failure {
     /// The arguments, the configuration or the input must be mended first.
     Usage(String),
+    /// The server was asked and could not do it now.
+    NotNow(String),
     /// Feishu or the server could not be reached.
     Unreachable(String),
     /// Whoever reads the output has gone: nothing to say, and nobody to say it to.
     ReaderGone,
+}
+
+impl Failure {
+    /// The same, with a further line.
+    fn adding(mut self, line: &str) -> Self {
+        if let Self::Usage(message) | Self::NotNow(message) | Self::Unreachable(message) = &mut self
+        {
+            message.push('\n');
+            message.push_str(line);
+        }
+        self
+    }
 }
 
 /// Runs the command that the arguments (the program's name first) ask for.
@@ -161,6 +175,7 @@ fn exit_code(ended: Result<Ending, Failure>) -> ExitCode {
         Ok(Ending::SomeUnresolved) => (1, None),
         Ok(Ending::SomeUnreachable) => (3, None),
         Err(Failure::Usage(message)) => (2, Some(message)),
+        Err(Failure::NotNow(message)) => (1, Some(message)),
         Err(Failure::Unreachable(message)) => (3, Some(message)),
     };
     if let Some(message) = message {

@@ -9,6 +9,7 @@ use tonic::{
     service::interceptor::InterceptedService,
     transport::{Channel, Endpoint},
 };
+use tonic_types::StatusExt as _;
 
 use crate::pb::identity::{Identifier, identifier::Kind};
 
@@ -64,6 +65,8 @@ pub(super) fn inside(channel: Channel) -> Line {
 }
 
 const EXPECTED: &str = "expected a URL such as http://127.0.0.1:50051 or https://ids.example:50051";
+/// The reason in the error of a server whose store could not be written.
+const STORE_UNAVAILABLE: &str = "STORE_UNAVAILABLE";
 
 fn normalise(url: &str) -> Result<String, Failure> {
     let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
@@ -153,7 +156,14 @@ pub(super) fn failure_of(status: &Status) -> Failure {
         | Code::NotFound
         | Code::PermissionDenied
         | Code::FailedPrecondition => Failure::Usage(format!("the server refuses: {message}")),
-        Code::Unavailable => Failure::Unreachable(format!("the server has gone: {message}")),
+        Code::Unavailable => match status.get_details_error_info() {
+            // It has answered, and what it cannot do has nothing to do with Feishu.
+            Some(info) if info.reason == STORE_UNAVAILABLE => {
+                Failure::NotNow(format!("the server could not do it, try again: {message}"))
+            }
+            Some(_) => Failure::Unreachable(format!("the server answers: {message}")),
+            None => Failure::Unreachable(format!("the server has gone: {message}")),
+        },
         code => Failure::Unreachable(format!(
             "the server answers {code:?}: {message}; is it a feishu-id server of this version?"
         )),

@@ -7,7 +7,10 @@ use std::{
 
 use serde_json::Value;
 
-use super::{feishu_id, run};
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use super::{fake::Fake, feishu_id, run};
 
 /// A running `serve --sandbox`; ends when dropped.
 struct Server {
@@ -17,7 +20,12 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    fn start_with(settings: &[(&str, &str)]) -> Self {
         let mut child = feishu_id(&["serve", "--sandbox", "--listen", "127.0.0.1:0"])
+            .envs(settings.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -160,6 +168,20 @@ fn what_cannot_be_meant_exits_with_2_and_repeats_nobodys_address() {
         (&["flush", "12"], "IDENTIFIER 1: not a mobile number"),
         (&["flush", "--tenant", "nowhere"], "no tenant of this name"),
         (&["stats", "--tenant", "nowhere"], "no tenant of this name"),
+        // A script's variable that is not set: not the default tenant's everybody.
+        (
+            &["flush", "--tenant", ""],
+            "a value is required for '--tenant <NAME>'",
+        ),
+        (
+            &["flush", "--tenant="],
+            "a value is required for '--tenant <NAME>'",
+        ),
+        (&["flush", "a@b.example", "--really"], "cannot be used with"),
+        (
+            &["flush", "--tenant", "globex", "--really"],
+            "cannot be used with",
+        ),
     ] {
         let told = run(&[&["cache"], args, &["--server", &server.address]].concat());
         assert_eq!(told.code, Some(2), "{args:?}: {}", told.stderr);
@@ -167,4 +189,66 @@ fn what_cannot_be_meant_exits_with_2_and_repeats_nobodys_address() {
         assert!(!told.stderr.contains("wei"), "{}", told.stderr);
     }
     assert_eq!(server.entries(), 1);
+}
+
+/// `cache flush` of so many people.
+fn flush_of(count: usize, server: &str) -> super::Ended {
+    let people: Vec<_> = (0..count)
+        .map(|who| format!("load-{who}@acme.example"))
+        .collect();
+    let mut args = vec!["cache", "flush", "--server", server];
+    args.extend(people.iter().map(String::as_str));
+    run(&args)
+}
+
+#[test]
+fn more_people_than_a_server_takes_at_a_time_are_flushed_in_parts() {
+    for most in ["100", "1"] {
+        let server = Server::start_with(&[("FEISHU_ID_GRPC__MAX_IDENTIFIERS", most)]);
+        for who in ["load-0@acme.example", "load-249@acme.example"] {
+            server.says(&["resolve", who]);
+        }
+        let told = flush_of(250, &server.address);
+        assert_eq!(
+            told.stdout, "flushed: 2 in memory\n",
+            "{most}: {}",
+            told.stderr
+        );
+        assert_eq!((told.code, server.entries()), (Some(0), 0));
+    }
+}
+
+/// The error of a server whose store is `why`.
+fn store_unavailable(why: &str) -> Status {
+    let details = ErrorDetails::with_error_info("STORE_UNAVAILABLE", "feishu-id", []);
+    Status::with_error_details(Code::Unavailable, why, details)
+}
+
+#[test]
+fn a_server_that_answers_that_it_cannot_is_not_said_to_have_gone() {
+    let server = Fake::administration(vec![Some(store_unavailable("the store is busy"))]);
+    let told = flush_of(1, &server.url);
+    assert_eq!(told.code, Some(1), "{}", told.stderr);
+    let expected = "error: the server could not do it, try again: the store is busy\n";
+    assert_eq!(told.stderr, expected);
+    let told = run(&["cache", "flush", "--really", "--server", &server.url]);
+    assert_eq!(
+        (told.code, told.stdout.as_str()),
+        (
+            Some(0),
+            "flushed: 1000000 in memory, 2000000 in the store\n"
+        )
+    );
+}
+
+#[test]
+fn what_was_flushed_before_a_failure_is_told() {
+    let failing = vec![None, None, Some(store_unavailable("the disk is full"))];
+    let server = Fake::administration(failing);
+    let told = flush_of(2500, &server.url);
+    assert_eq!((told.code, told.stdout.as_str()), (Some(1), ""));
+    assert!(told.stderr.contains("the disk is full"), "{}", told.stderr);
+    let expected =
+        "the first 2000 of 2500 named were flushed before: 2000 in memory, 4000 in the store";
+    assert!(told.stderr.contains(expected), "{}", told.stderr);
 }

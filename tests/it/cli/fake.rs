@@ -2,6 +2,7 @@
 //! good server seldom does.
 
 use std::{
+    collections::VecDeque,
     net::SocketAddr,
     sync::{
         Arc, Mutex,
@@ -11,8 +12,11 @@ use std::{
 
 use feishu_id::{
     pb::identity::{
-        ErrorReason, Identifier, Outcome, Resolution, ResolveError, ResolveUserIdsRequest,
+        ErrorReason, FlushCacheRequest, FlushCacheResponse, GetStatusRequest, GetStatusResponse,
+        Identifier, Outcome, Resolution, ResolveError, ResolveUserIdsRequest,
         ResolveUserIdsResponse, ResolveUserIdsStreamRequest, ResolveUserIdsStreamResponse, User,
+        admin_service_server::{AdminService, AdminServiceServer},
+        flush_cache_request::Target,
         identifier::Kind,
         identity_service_server::{IdentityService, IdentityServiceServer},
         resolve_user_ids_stream_response::Result as Answer,
@@ -57,12 +61,27 @@ pub(super) struct Seen {
 impl Fake {
     pub(super) fn start(script: Script) -> Self {
         let seen = Arc::new(Seen::default());
-        let shutdown = Shutdown::default();
-        let (address, bound) = std::sync::mpsc::channel::<SocketAddr>();
         let service = Service {
             script,
             seen: Arc::clone(&seen),
         };
+        Self::serve(
+            Services::default().with(IdentityServiceServer::new(service)),
+            seen,
+        )
+    }
+
+    /// A server whose administration answers like this: each flush with the next one's status, and
+    /// after the last one with what it would have flushed.
+    pub(super) fn administration(failing: Vec<Option<Status>>) -> Self {
+        let flushes = Flushes(Mutex::new(failing.into()));
+        let services = Services::default().with(AdminServiceServer::new(flushes));
+        Self::serve(services, Arc::default())
+    }
+
+    fn serve(services: Services, seen: Arc<Seen>) -> Self {
+        let shutdown = Shutdown::default();
+        let (address, bound) = std::sync::mpsc::channel::<SocketAddr>();
         let stop = shutdown.clone();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -72,8 +91,7 @@ impl Fake {
             runtime.block_on(async move {
                 let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
                 address.send(listener.local_addr().unwrap()).unwrap();
-                let routes = Services::default().with(IdentityServiceServer::new(service));
-                server::serve(listener, routes, ServerSettings::default(), stop).await;
+                server::serve(listener, services, ServerSettings::default(), stop).await;
             });
         });
         Self {
@@ -92,6 +110,36 @@ impl Drop for Fake {
             // A panic over there has been printed, and the test has seen no answer.
             let _ = thread.join();
         }
+    }
+}
+
+struct Flushes(Mutex<VecDeque<Option<Status>>>);
+
+#[tonic::async_trait]
+impl AdminService for Flushes {
+    async fn flush_cache(
+        &self,
+        request: Request<FlushCacheRequest>,
+    ) -> Result<Response<FlushCacheResponse>, Status> {
+        if let Some(Some(status)) = self.0.lock().unwrap().pop_front() {
+            return Err(status);
+        }
+        let people = match request.into_inner().target {
+            Some(Target::Identifiers(list)) => list.identifiers.len(),
+            _ => 1_000_000,
+        };
+        let flushed = i64::try_from(people).unwrap();
+        Ok(Response::new(FlushCacheResponse {
+            flushed_entries: flushed,
+            flushed_records: 2 * flushed,
+        }))
+    }
+
+    async fn get_status(
+        &self,
+        _: Request<GetStatusRequest>,
+    ) -> Result<Response<GetStatusResponse>, Status> {
+        Err(Status::unimplemented("only flushes are asked for"))
     }
 }
 
