@@ -28,7 +28,8 @@ pub struct CacheConfig {
     pub negative_ttl: Duration,
     /// How long past their TTL people who were found are still given when Feishu cannot be asked.
     pub serve_stale: Duration,
-    /// Most identifiers remembered, all tenants together.
+    /// About how many identifiers are remembered, all tenants together: when it is nearly full, the fuller
+    /// parts of memory drop some already, of a million 0.3 %.
     pub capacity: usize,
     /// Where answers outlive the process.
     pub store: StoreKind,
