@@ -150,12 +150,19 @@ impl InProcess {
 pub async fn serve(config: Config, options: ServeOptions) -> Result<(), AppError> {
     let shutdown = Shutdown::default();
     // Before anything can be asked to stop, so that an early signal drains too.
-    let signals = Signals::new().map_err(AppError::Signals)?;
+    let mut signals = Signals::new().map_err(AppError::Signals)?;
     let (health, health_service) = health::new(shutdown.clone());
     let registry = Registry::new();
     observe::process(&registry);
     let traces = observe::Traces::start(&config.telemetry, &registry)?;
-    let composer = Composer::start(&config, &registry).await?;
+    let composer = tokio::select! {
+        composer = Composer::start(&config, &registry) => composer?,
+        // A disk may take its time.
+        () = signals.next() => {
+            tracing::info!("stopped before it served");
+            return Ok(());
+        }
+    };
     let memory = memory(&config, &registry);
     let services = services(
         &config,

@@ -11,7 +11,10 @@ use std::{
 
 use arc_swap::ArcSwap;
 use futures_util::{FutureExt as _, future::BoxFuture};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::{
+    sync::oneshot,
+    time::{MissedTickBehavior, interval, timeout},
+};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
@@ -32,6 +35,10 @@ const KEEP: Duration = Duration::from_hours(32 * 24);
 const EVERY: Duration = Duration::from_millis(500);
 /// How long the first page of the books may take to be written; the service starts all the same.
 const START: Duration = Duration::from_millis(300);
+
+/// How long opening the store may take before the service starts without one. Ten million records take
+/// about 10 s, and more from a slow disk; a disk that hangs never ends.
+const OPEN: Duration = Duration::from_secs(30);
 
 /// The store and its vault, if there is one.
 #[derive(Clone)]
@@ -75,8 +82,7 @@ impl Persisted {
             key_file: key_file.clone(),
             capacity: config.cache.capacity,
         };
-        let opened = tokio::task::spawn_blocking(move || store::open(&settings)).await;
-        match opened {
+        match open_in_time(move || store::open(&settings), OPEN).await {
             Ok(Ok(opened)) => {
                 for warning in opened.warnings {
                     tracing::warn!("{warning}");
@@ -92,7 +98,15 @@ impl Persisted {
                 tracing::warn!("nothing is kept across restarts: {why}");
                 None
             }
-            Err(_crashed) => {
+            Err(NotOpened::TooSlow) => {
+                let (dir, seconds) = (dir.display(), OPEN.as_secs());
+                tracing::warn!(
+                    "nothing is kept across restarts: the data directory {dir} or the key file did not \
+                     answer within {seconds} s; see to the disk, then start again"
+                );
+                None
+            }
+            Err(NotOpened::Crashed) => {
                 tracing::error!("nothing is kept across restarts: a fault in opening the store");
                 None
             }
@@ -112,6 +126,30 @@ impl Persisted {
             &tenant.base_url,
             &tenant.app_id,
         )
+    }
+}
+
+/// Why something was not opened.
+#[derive(Debug, PartialEq, Eq)]
+enum NotOpened {
+    TooSlow,
+    Crashed,
+}
+
+/// Opens something on a thread of its own, which nobody waits for once it has taken too long: neither this
+/// nor the end of the process. What it opens later is dropped there.
+async fn open_in_time<T: Send + 'static>(
+    open: impl FnOnce() -> T + Send + 'static,
+    within: Duration,
+) -> Result<T, NotOpened> {
+    let (sender, opened) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("store opening".to_owned())
+        .spawn(move || drop(sender.send(open())))
+        .map_err(|_| NotOpened::Crashed)?;
+    match timeout(within, opened).await {
+        Ok(opened) => opened.map_err(|_| NotOpened::Crashed),
+        Err(_elapsed) => Err(NotOpened::TooSlow),
     }
 }
 
@@ -289,5 +327,19 @@ async fn keep(books: Arc<ArcSwap<Vec<Arc<Books>>>>) {
                 books.write(false);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_hangs_is_not_waited_for() {
+        let (end, hang) = std::sync::mpsc::channel::<()>();
+        let hanging = open_in_time(move || hang.recv(), Duration::from_millis(20)).await;
+        assert_eq!(hanging.map(drop), Err(NotOpened::TooSlow));
+        drop(end);
+        assert_eq!(open_in_time(|| 7, OPEN).await, Ok(7));
     }
 }

@@ -23,7 +23,8 @@ impl Signals {
         })
     }
 
-    async fn next(&mut self) {
+    /// Completes with the next one. Cancel-safe.
+    pub(super) async fn next(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

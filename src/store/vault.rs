@@ -4,7 +4,7 @@
 //! belong to one directory, when they expire and whether they hold an ID. Not whom they are about.
 //! Whoever has the key file *and* the store can try all mobile numbers, of which there are few
 //! enough: keep them apart where that matters (`cache.key_file` on another volume, or a mounted
-//! secret). An old record put back in place of a newer one of the same key is not noticed.
+//! secret). The file may be readable by a group, as mounted secrets are, but by nobody else. An old record put back in place of a newer one of the same key is not noticed.
 //!
 //! AES-256-GCM-SIV, of the library that TLS is made of already, with random nonces: among 2^32
 //! records two share one with odds of 1 in 2^33. Even then, or where a copied machine draws the same

@@ -88,6 +88,13 @@ pub fn open(settings: &Settings) -> Result<Opened, Unavailable> {
     }
     let lock = lock(dir)?;
     let vault = Vault::open(key_file)?;
+    if let Some(mode) = group_may_read_ours(key_file) {
+        warnings.push(format!(
+            "the key file {path} can be read by its group (mode {mode:04o}): `chmod 600 {path}`, unless \
+             the group is meant to",
+            path = key_file.display()
+        ));
+    }
     let path = dir.join(ANSWERS);
     let (log, index) = read_or_replace(&path, vault.id(), &mut warnings)?;
     let shared = Arc::new(Shared::new(index, log.file()));
@@ -128,13 +135,28 @@ fn others_may_write(dir: &Path) -> io::Result<bool> {
     Ok(mode & 0o022 != 0 && mode & 0o1000 == 0)
 }
 
+/// The mode of a file of this process's own user that a group can read, too. Another's, such as a mounted
+/// secret, cannot be changed here.
+fn group_may_read_ours(file: &Path) -> Option<u32> {
+    let about = fs::metadata(file).ok()?;
+    let is_ours = about.uid() == rustix::process::geteuid().as_raw();
+    (is_ours && about.mode() & 0o040 != 0).then_some(about.mode() & 0o7777)
+}
+
 /// A file of its own is locked, because the store's is replaced by compactions. The system frees the
 /// lock whenever and however the process ends.
 fn lock(dir: &Path) -> Result<File, Unavailable> {
     let path = dir.join(LOCK);
     let unusable = |error| Unavailable::Directory(dir.to_owned(), error);
-    if path.is_symlink() {
-        let error = io::Error::other(format!("{LOCK} is a symbolic link: remove it"));
+    // Before it is opened: opening a pipe waits for somebody who reads.
+    let kind = fs::symlink_metadata(&path).map(|about| about.file_type());
+    let wrong = match kind {
+        Ok(kind) if kind.is_symlink() => Some("a symbolic link"),
+        Ok(kind) if !kind.is_file() => Some("not a file"),
+        _ => None,
+    };
+    if let Some(wrong) = wrong {
+        let error = io::Error::other(format!("{LOCK} is {wrong}: remove it"));
         return Err(unusable(error));
     }
     let mut options = OpenOptions::new();

@@ -23,9 +23,12 @@ pub enum KeyFileError {
     /// There is none, and none can be made.
     #[error("the key file {path} cannot be made: {error}", path = .0.display(), error = .1)]
     Make(PathBuf, #[source] io::Error),
-    /// Others can read it.
+    /// It is a pipe, a device or a directory, which might never end, or never begin.
+    #[error("the key file {} is not a file: name another, or remove it to have one made", .0.display())]
+    NotAFile(PathBuf),
+    /// Others can read it, or its group can replace it.
     #[error(
-        "the key file {path} can be read by others than its owner (mode {mode:04o}): \
+        "the key file {path} can be read or written by others than its owner (mode {mode:04o}): \
          `chmod 600 {path}`, or make a new one by removing it",
         path = .path.display()
     )]
@@ -58,13 +61,19 @@ pub(super) fn read_or_make(path: &Path) -> Result<Secret, KeyFileError> {
     }
 }
 
-/// Symbolic links are followed here: mounted secrets are some.
+/// Symbolic links are followed here: mounted secrets are some. Kubernetes mounts them as root's, readable by
+/// a group that the process is in (mode 0440), on a volume where nobody can change that: so a group may
+/// read it, and only a group. Whoever opens the store warns where that can be mended.
 fn read(path: &Path) -> Result<Secret, KeyFileError> {
     let failed = |error| KeyFileError::Read(path.to_owned(), error);
+    // Before it is opened: opening a pipe waits for somebody who writes.
+    if !fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(KeyFileError::NotAFile(path.to_owned()));
+    }
     let file = File::open(path).map_err(failed)?;
     let about = file.metadata().map_err(failed)?;
     let mode = about.mode() & 0o7777;
-    if mode & 0o077 != 0 {
+    if mode & 0o027 != 0 {
         let path = path.to_owned();
         return Err(KeyFileError::Exposed { path, mode });
     }

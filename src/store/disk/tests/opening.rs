@@ -198,3 +198,45 @@ async fn what_a_broken_off_compaction_left_does_not_matter() {
     drop(opened);
     assert!(!scratch.open().has("acme", "a").await);
 }
+
+/// A pipe, which nobody writes to or reads from: opening it would wait for ever.
+fn pipe(at: &Path) {
+    let made = std::process::Command::new("mkfifo").arg(at).status();
+    assert!(made.unwrap().success());
+    fs::set_permissions(at, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+#[tokio::test]
+async fn what_is_no_file_is_refused_and_never_waited_for() {
+    let scratch = Scratch::new("pipes");
+    fs::create_dir(&scratch.0).unwrap();
+    let (key, lock) = (scratch.0.join("store.key"), scratch.0.join("answers.lock"));
+    for make in [pipe, |at: &Path| fs::create_dir(at).unwrap()] {
+        make(&key);
+        assert!(refused(&scratch).contains("store.key is not a file"));
+        assert!(fs::remove_file(&key).or_else(|_| fs::remove_dir(&key)).is_ok());
+        fs::remove_file(&lock).unwrap();
+        make(&lock);
+        assert!(refused(&scratch).contains("answers.lock is not a file: remove it"));
+        assert!(fs::remove_file(&lock).or_else(|_| fs::remove_dir(&lock)).is_ok());
+    }
+    // The store itself is set aside, whatever it is, and so is what a compaction would use.
+    pipe(&scratch.file());
+    pipe(&scratch.0.join("answers.db.new"));
+    let opened = scratch.open();
+    assert!(opened.warnings[0].contains("it is not a store of answers"));
+    opened.found("acme", "a");
+    drop(opened);
+    assert!(scratch.open().has("acme", "a").await);
+}
+
+#[test]
+fn a_key_file_of_our_own_that_a_group_can_read_is_told() {
+    let scratch = Scratch::new("group");
+    drop(scratch.open());
+    let key = scratch.0.join("store.key");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o640)).unwrap();
+    let warnings = scratch.open().warnings;
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("can be read by its group (mode 0640): `chmod 600"));
+}
