@@ -87,6 +87,13 @@ impl Persisted {
                 for warning in opened.warnings {
                     tracing::warn!("{warning}");
                 }
+                if opened.torn > 0 {
+                    let bytes = opened.torn;
+                    tracing::info!(
+                        bytes,
+                        "cut off what was being written to the store as a process ended"
+                    );
+                }
                 let records = opened.store.stats().records;
                 tracing::info!(records, dir = %dir.display(), "the store is open");
                 Some(Self {

@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! file   = header block*
-//! header = magic, format, key ID, checksum of these
+//! header = magic, format, key ID, mark, checksum of these
 //! block  = magic, length of the entries, checksum of these; entry*
 //! entry  = length, checksum of the body, body, zeros up to a multiple of 16
 //! body   = 1, key, record  |  2, selection (whether only negative ones; nothing, a directory, or keys)
 //! ```
 //!
-//! A block counts whole or not at all. Numbers are little-endian.
+//! The mark is a length up to which the file was on the disk at some time, so that what is cut off by a
+//! crash can be told from what is damaged. A block counts whole or not at all. Numbers are little-endian.
 
 use std::sync::Arc;
 
@@ -44,21 +45,22 @@ const REMOVAL: u8 = 2;
 /// What a file's header says.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Header {
-    /// A store of this format, sealed with that key.
-    Ours(KeyId),
+    /// A store of this format, sealed with that key, and its mark.
+    Ours(KeyId, u64),
     /// A store of another format.
     Format(u32),
     /// Something else, or damaged.
     Foreign,
 }
 
-pub(super) fn file_header(key: KeyId) -> [u8; FILE_HEADER] {
+pub(super) fn file_header(key: KeyId, mark: u64) -> [u8; FILE_HEADER] {
     let mut header = [0; FILE_HEADER];
     let (text, checksum) = header.split_at_mut(FILE_HEADER - 4);
     let mut rest = &mut *text;
     rest.put_slice(MAGIC);
     rest.put_u32_le(FORMAT);
     rest.put_slice(&key.0);
+    rest.put_u64_le(mark);
     checksum.copy_from_slice(&crc32fast::hash(text).to_le_bytes());
     header
 }
@@ -74,9 +76,13 @@ pub(super) fn read_file_header(header: &[u8; FILE_HEADER]) -> Header {
     let Some((format, rest)) = rest.split_first_chunk() else {
         return Header::Foreign;
     };
-    match (u32::from_le_bytes(*format), rest.first_chunk()) {
-        (FORMAT, Some(key)) => Header::Ours(KeyId(*key)),
-        (format, _) => Header::Format(format),
+    let format = u32::from_le_bytes(*format);
+    match rest.split_first_chunk() {
+        Some((key, rest)) if format == FORMAT => {
+            let mark = rest.first_chunk().copied().unwrap_or_default();
+            Header::Ours(KeyId(*key), u64::from_le_bytes(mark))
+        }
+        _ => Header::Format(format),
     }
 }
 

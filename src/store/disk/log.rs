@@ -91,6 +91,17 @@ pub(super) struct Log {
     end: u64,
     /// A write failed: what lies behind the end is unknown.
     torn: bool,
+    /// What the header says.
+    mark: u64,
+}
+
+/// What was not there any more as a file was opened, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Lost {
+    /// Had been on the disk: something has damaged the file since.
+    pub(super) damaged: u64,
+    /// Was being written as a crash came.
+    pub(super) torn: u64,
 }
 
 impl Log {
@@ -112,13 +123,14 @@ impl Log {
             .create_new(true)
             .mode(0o600)
             .open(&beside)?;
-        file.write_all_at(&file_header(key), 0)?;
+        file.write_all_at(&file_header(key, 0), 0)?;
         Ok(Self {
             file: Arc::new(file),
             path: path.to_owned(),
             key,
             end: FILE_HEADER as u64,
             torn: false,
+            mark: 0,
         })
     }
 
@@ -133,7 +145,7 @@ impl Log {
     }
 
     /// Opens a file and reads it through into an index of what has not expired.
-    pub(super) fn open(path: &Path, key: KeyId, now: u64) -> Result<(Self, Index), Fault> {
+    pub(super) fn open(path: &Path, key: KeyId, now: u64) -> Result<(Self, Index, Lost), Fault> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
         let size = file.metadata()?.len();
         let mut reader = BufReader::with_capacity(READ_AHEAD, &file);
@@ -142,26 +154,48 @@ impl Log {
             return Err(Fault::Foreign);
         }
         reader.read_exact(&mut header)?;
-        match read_file_header(&header) {
-            Header::Ours(theirs) if theirs == key => {}
-            Header::Ours(_) => return Err(Fault::OtherKey),
+        let mark = match read_file_header(&header) {
+            Header::Ours(theirs, mark) if theirs == key => mark,
+            Header::Ours(..) => return Err(Fault::OtherKey),
             Header::Format(format) => return Err(Fault::Format(format)),
             Header::Foreign => return Err(Fault::Foreign),
-        }
+        };
         let mut index = Index::default();
         let end = replay(&mut reader, size, now, &mut index)?;
-        if end < size {
-            file.set_len(end)?;
-            file.sync_all()?;
-        }
-        let log = Self {
+        let lost = Lost {
+            damaged: mark.saturating_sub(end),
+            torn: size.saturating_sub(end.max(mark)),
+        };
+        let mut log = Self {
             file: Arc::new(file),
             path: path.to_owned(),
             key,
             end,
             torn: false,
+            mark,
         };
-        Ok((log, index))
+        if lost.damaged > 0 {
+            // It is told once.
+            log.note_mark()?;
+        }
+        if end < size || lost.damaged > 0 {
+            log.file.set_len(end)?;
+            log.file.sync_all()?;
+        }
+        Ok((log, index, lost))
+    }
+
+    /// Notes in the header how far the file is on the disk now. Nothing is waited for: a mark that is lost
+    /// leaves the one before, which holds as well.
+    pub(super) fn note_mark(&mut self) -> io::Result<()> {
+        if self.torn || self.mark == self.end {
+            return Ok(());
+        }
+        // One sector, which a disk writes whole.
+        self.file
+            .write_all_at(&file_header(self.key, self.end), 0)?;
+        self.mark = self.end;
+        Ok(())
     }
 
     /// Appends a block. It is on the disk when this returns its place.

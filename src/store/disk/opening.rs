@@ -16,7 +16,7 @@ use crate::store::{KeyFileError, KeyId, Vault};
 
 use super::{
     DiskStore, READS, Shared,
-    log::{Fault, Log},
+    log::{Fault, Log, Lost},
     writer::{Upkeep, Writer},
 };
 
@@ -44,8 +44,10 @@ pub struct Opened {
     pub store: DiskStore,
     /// The vault.
     pub vault: Vault,
-    /// What to tell people, a line each.
+    /// What to warn people of, a line each.
     pub warnings: Vec<String>,
+    /// How many bytes were cut off that were being written as a process was ended: no damage.
+    pub torn: u64,
 }
 
 /// Why a process must do without a store.
@@ -96,7 +98,10 @@ pub fn open(settings: &Settings) -> Result<Opened, Unavailable> {
         ));
     }
     let path = dir.join(ANSWERS);
-    let (log, index) = read_or_replace(&path, vault.id(), &mut warnings)?;
+    let (log, index, lost) = read_or_replace(&path, vault.id(), &mut warnings)?;
+    if lost.damaged > 0 {
+        warnings.push(damaged(&path, lost.damaged));
+    }
     let shared = Arc::new(Shared::new(index, log.file()));
     shared.note_size(log.len());
     let writer = Writer {
@@ -119,6 +124,7 @@ pub fn open(settings: &Settings) -> Result<Opened, Unavailable> {
         store,
         vault,
         warnings,
+        torn: lost.torn,
     })
 }
 
@@ -178,9 +184,12 @@ fn read_or_replace(
     path: &Path,
     key: KeyId,
     warnings: &mut Vec<String>,
-) -> Result<(Log, super::Index), Unavailable> {
+) -> Result<(Log, super::Index, Lost), Unavailable> {
     let failed = |error| Unavailable::File(path.to_owned(), error);
-    let fresh = || Log::create(path, key).map(|log| (log, super::Index::default()));
+    let fresh = || {
+        let log = Log::create(path, key)?;
+        Ok((log, super::Index::default(), Lost::default()))
+    };
     let cause = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return fresh().map_err(failed),
         Err(error) => return Err(failed(error)),
@@ -200,6 +209,15 @@ fn read_or_replace(
     ));
     remove_oldest(path);
     fresh().map_err(failed)
+}
+
+fn damaged(path: &Path, bytes: u64) -> String {
+    format!(
+        "{} is damaged: its last {bytes} bytes, which had been written, cannot be read any more and were cut \
+         off. What was learnt last is not remembered, and what was flushed last may be remembered again: \
+         flush it once more, and see to the disk",
+        path.display()
+    )
 }
 
 /// Renames it after the time, or so that it is the newest.

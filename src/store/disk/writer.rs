@@ -107,6 +107,8 @@ impl Writer {
                 Work::Idle => self.look_after(),
                 Work::Close => {
                     let _counted = self.write_all();
+                    // Best effort: damage is found all the same, only not told from a crash.
+                    let _unmarked = self.log.note_mark();
                     return;
                 }
             }
@@ -213,7 +215,7 @@ impl Writer {
             .index
             .expire(self.upkeep.part, now);
         self.evict();
-        if let Err(error) = self.compact() {
+        if let Err(error) = self.compact().and_then(|()| self.log.note_mark()) {
             self.complain(&error);
         }
         self.upkeep.idle_at = Instant::now() + IDLE;

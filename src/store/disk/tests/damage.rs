@@ -22,7 +22,12 @@ async fn sample(scratch: &Scratch) -> Vec<u8> {
 /// Opens it, reads and writes all; says whether it was used, and how many were found.
 async fn tried(scratch: &Scratch) -> (bool, usize) {
     let opened = scratch.open();
-    let used = opened.warnings.is_empty();
+    let used = scratch.aside().is_empty();
+    let damaged = opened
+        .warnings
+        .iter()
+        .any(|warning| warning.contains(" is damaged: "));
+    assert_eq!(opened.warnings.len(), usize::from(damaged || !used));
     let mut found = 0;
     for who in 0..100 {
         // Checks what it finds.
@@ -174,7 +179,7 @@ fn a_compaction_that_is_broken_off_changes_nothing() {
     let id = opened.vault.id();
     drop(opened);
     let before = bytes_of(&scratch.file());
-    let (log, index) = log::Log::open(&scratch.file(), id, now()).unwrap();
+    let (log, index, _) = log::Log::open(&scratch.file(), id, now()).unwrap();
     let records = || log::in_file_order(|part| index.part(part));
     assert_eq!(records().len(), 600);
     let stopped = log.compact(records(), index.of_same_directories(), || true);
@@ -198,13 +203,80 @@ fn a_block_that_could_not_be_written_leaves_no_trace() {
         .vault
         .seal(&key, Class::Found, now() + HOUR, b"ID of b");
     drop(opened);
-    let (mut log, _) = log::Log::open(&scratch.file(), id, now()).unwrap();
+    let (mut log, ..) = log::Log::open(&scratch.file(), id, now()).unwrap();
     let mut block = log::Block::new();
     block.push(&format::Entry::Record(key, record.unwrap()));
     // What a failed write of a longer block has left.
     log.leave_torn(&[0xab; 5000]);
     log.append(&mut block).unwrap();
     drop(log);
-    let (_, index) = log::Log::open(&scratch.file(), id, now()).unwrap();
+    let (_, index, _) = log::Log::open(&scratch.file(), id, now()).unwrap();
     assert_eq!(index.len(), 2);
+}
+
+/// What is said at the next start: bytes that are damaged or torn, if any.
+fn said(scratch: &Scratch) -> (Option<String>, u64) {
+    let mut opened = scratch.open();
+    assert!(opened.warnings.len() < 2, "{:?}", opened.warnings);
+    (opened.warnings.pop(), opened.torn)
+}
+
+#[tokio::test]
+async fn damage_of_what_was_written_is_told_once_and_a_torn_write_is_no_damage() {
+    let scratch = Scratch::new("told");
+    let bytes = sample(&scratch).await;
+    // Its last block: five blocks and a removal, of which the records' are alike.
+    let block = (bytes.len() - 64 - 80) / 5;
+    let mut rotten = bytes.clone();
+    rotten[bytes.len() - 100] ^= 1;
+    let half = bytes[..bytes.len() - block / 2].to_vec();
+    let gone = bytes[..bytes.len() - block].to_vec();
+    for damaged in [rotten, half, gone] {
+        fs::write(scratch.file(), damaged).unwrap();
+        let (warning, torn) = said(&scratch);
+        let warning = warning.unwrap();
+        assert!(
+            warning.contains(&format!("is damaged: its last {block} bytes")),
+            "{warning}"
+        );
+        assert_eq!(torn, 0);
+        assert_eq!(said(&scratch), (None, 0), "twice");
+    }
+    // What a process that was killed had begun to write.
+    fs::write(
+        scratch.file(),
+        [&bytes[..], &bytes[bytes.len() - block..][..777]].concat(),
+    )
+    .unwrap();
+    assert_eq!(said(&scratch), (None, 777));
+    assert_eq!(said(&scratch), (None, 0));
+}
+
+#[tokio::test]
+async fn damage_is_told_from_a_torn_write_also_after_a_crash() {
+    let scratch = Scratch::new("crash");
+    let opened = scratch.open();
+    for who in 0..20 {
+        opened.found("acme", &who.to_string());
+    }
+    opened.flush().await;
+    // As it lies there a moment after the last write.
+    let length = opened.store.stats().bytes;
+    let until = Instant::now() + Duration::from_secs(20);
+    let bytes = loop {
+        let bytes = bytes_of(&scratch.file());
+        let header = bytes.first_chunk().unwrap();
+        if matches!(format::read_file_header(header), format::Header::Ours(_, mark) if mark == length)
+        {
+            break bytes;
+        }
+        assert!(Instant::now() < until, "no mark");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    drop(opened);
+    let mut rotten = bytes;
+    let last = rotten.len() - 100;
+    rotten[last] ^= 1;
+    fs::write(scratch.file(), rotten).unwrap();
+    assert!(said(&scratch).0.unwrap().contains(" is damaged: "));
 }

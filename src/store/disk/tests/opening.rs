@@ -214,11 +214,19 @@ async fn what_is_no_file_is_refused_and_never_waited_for() {
     for make in [pipe, |at: &Path| fs::create_dir(at).unwrap()] {
         make(&key);
         assert!(refused(&scratch).contains("store.key is not a file"));
-        assert!(fs::remove_file(&key).or_else(|_| fs::remove_dir(&key)).is_ok());
+        assert!(
+            fs::remove_file(&key)
+                .or_else(|_| fs::remove_dir(&key))
+                .is_ok()
+        );
         fs::remove_file(&lock).unwrap();
         make(&lock);
         assert!(refused(&scratch).contains("answers.lock is not a file: remove it"));
-        assert!(fs::remove_file(&lock).or_else(|_| fs::remove_dir(&lock)).is_ok());
+        assert!(
+            fs::remove_file(&lock)
+                .or_else(|_| fs::remove_dir(&lock))
+                .is_ok()
+        );
     }
     // The store itself is set aside, whatever it is, and so is what a compaction would use.
     pipe(&scratch.file());
