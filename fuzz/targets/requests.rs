@@ -18,6 +18,7 @@ use feishu_id::{
     directory::{Directory, DirectoryError, DirectoryErrorKind, LookupAnswer, LookupBatch},
     grpc::{Identity, Limits},
     identity::{Identifier, Person},
+    memory::Memory,
     metrics::{Identifiers, Registry, Waited},
     pb::identity::{
         Outcome, ResolveUserIdsRequest, ResolveUserIdsResponse, ResolveUserIdsStreamResponse,
@@ -74,6 +75,7 @@ async fn call(stream: bool, body: Bytes) -> Answered {
     let limits = Limits {
         max_identifiers: MAX_IDENTIFIERS,
         max_in_flight_batches: 4,
+        memory: Memory::new(64 * 1024 * 1024),
     };
     let mut service = Identity::server(resolver(), Callers::default(), limits, Shutdown::default());
     let path = if stream {
