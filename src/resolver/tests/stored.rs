@@ -91,7 +91,7 @@ async fn what_could_not_be_read_is_not_written_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lookup_for_anothers_sake_reads_what_it_writes_over() {
+async fn a_lookup_for_somebody_elses_sake_reads_what_it_writes_over() {
     let (shelf, vault) = (Arc::new(Shelf::default()), key());
     let process = || {
         let store: Arc<dyn Store> = shelf.clone();
