@@ -112,6 +112,35 @@ async fn no_log_line_of_a_handshake_holds_the_servers_key() {
     told.must_hold_nothing();
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_callers_key_is_told_neither_a_good_one_nor_a_bad_one() {
+    let world = World::start().await;
+    let mut told = Gathered::default();
+    let made = program::run(program::feishu_id().args(["keys", "new", "web"]));
+    let key = String::from_utf8(made.stdout).unwrap().trim().to_owned();
+    // The lines for the configuration hold its hash alone.
+    told.add("keys", made.stderr.clone());
+    let lines = String::from_utf8(made.stderr).unwrap();
+    let good = std::fs::read_to_string(world.configuration()).unwrap();
+    let callers = format!("{lines}\ntenants = [\"*\"]\npermissions = [\"fresh\", \"admin\"]\n");
+    let path = world.file("callers.toml", &format!("{good}\n{callers}"));
+    let server = program::Server::start(&["--log-level", "trace"], &path).await;
+    for shown in [&key, marks::KEY] {
+        calls::with_key(&server, shown, &mut told).await;
+    }
+    told.page("metrics", server.page("/metrics").await);
+    let checked = program::run(program::feishu_id().args(["check-config", &path]));
+    assert!(checked.status.success());
+    told.add("check-config", checked.stdout);
+    server.terminate();
+    server.ended(&mut told).await;
+    told.look_for("key", &key);
+    // Who was let in, and who was not, is in the audit log.
+    told.must_tell("text log", "audit", 10);
+    told.must_tell("text log", "refused", 10);
+    told.must_hold_nothing();
+}
+
 #[tokio::test]
 async fn no_span_and_no_event_of_any_library_that_is_let_through_holds_anybodys_data_or_a_secret() {
     spans::every_field_of_all_of_them().await;
