@@ -200,24 +200,28 @@ impl<K: Eq + Hash, V: Clone, M> Board<K, V, M> {
     }
 }
 
-async fn fly<K: Eq + Hash, V: Clone, M>(
+/// A block and not an `async fn`, which would keep room for its arguments twice.
+fn fly<K: Eq + Hash, V: Clone, M>(
     inner: std::sync::Weak<Inner<K, V, M>>,
     key: K,
     number: u64,
     load: impl Future<Output = V>,
     landed: oneshot::Sender<V>,
-) {
-    let result = AssertUnwindSafe(load).catch_unwind().await;
-    // Forgotten before it is told, so that whoever asks after hearing the result starts a new load.
-    // The handle is dropped here, which aborts this very task; no await follows, so it still ends.
-    let task = inner.upgrade().and_then(|inner| {
-        let mut board = inner.lock();
-        board.forget(&key, number)
-    });
-    if let Ok(value) = result {
-        let _nobody_waits = landed.send(value);
+) -> impl Future<Output = ()> {
+    let load = AssertUnwindSafe(load).catch_unwind();
+    async move {
+        let result = load.await;
+        // Forgotten before it is told, so that whoever asks after hearing the result starts a new load.
+        // The handle is dropped here, which aborts this very task; no await follows, so it still ends.
+        let task = inner.upgrade().and_then(|inner| {
+            let mut board = inner.lock();
+            board.forget(&key, number)
+        });
+        if let Ok(value) = result {
+            let _nobody_waits = landed.send(value);
+        }
+        drop(task);
     }
-    drop(task);
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ use crate::{
         ResolveUserIdsStreamResponse,
         identity_service_server::{IdentityService, IdentityServiceServer},
     },
-    resolver::{Failure, Reason, Resolution, Resolver, Tenants, Terms, Told},
+    resolver::{Answered, Failure, Reason, Resolution, Resolver, Tenants, Terms, Told},
     shutdown::Shutdown,
 };
 
@@ -172,9 +172,8 @@ impl Identity {
         let mut resolutions = Vec::with_capacity(request.identifiers.len());
         let mut unknown = Vec::new();
         let mut books = Books::new(&session, &mut noted);
-        for identifier in request.identifiers {
+        for (place, identifier) in request.identifiers.into_iter().enumerate() {
             resolutions.push(pb::Resolution::default());
-            let index = resolutions.len() - 1;
             let Some(message) = resolutions.last_mut() else {
                 continue;
             };
@@ -190,23 +189,29 @@ impl Identity {
                         books.add_answered(&answered);
                         convert::fill(message, answered.resolution);
                     }
-                    Told::Nothing => unknown.push((index, who.into_identifier())),
+                    Told::Nothing => {
+                        let who = who.into_identifier();
+                        unknown.push((Asked { place, identifier }, who));
+                        resolutions.pop();
+                        continue;
+                    }
                 },
             }
             message.identifier = Some(identifier);
         }
         books.close(caller.account(), arrival.rpc, tenants.name_of(tenant));
         drop(recalling);
-        let response = ResolveUserIdsResponse { resolutions };
         if unknown.is_empty() {
-            return Ok(Recalled::All(response));
+            return Ok(Recalled::All(ResolveUserIdsResponse { resolutions }));
         }
+        // Those to come have no room yet: it may be a minute, and thousands who wait for it.
+        resolutions.shrink_to_fit();
         Ok(Recalled::Some(Box::new(Batch {
             tenants: Guard::into_inner(tenants),
             tenant: request.tenant,
             terms,
             rpc: arrival.rpc,
-            response,
+            known: resolutions,
             unknown,
             noted,
         })))
@@ -219,7 +224,7 @@ impl Identity {
         entered: &Entered,
     ) -> Result<ResolveUserIdsResponse, Box<status::Rejection>> {
         let caller = entered.caller();
-        let (mut response, mut noted) = (batch.response, batch.noted);
+        let (known, mut noted) = (batch.known, batch.noted);
         let tenants = &batch.tenants;
         let session =
             access::begin(tenants, caller, &batch.tenant, &batch.terms).map_err(|failure| {
@@ -238,7 +243,7 @@ impl Identity {
         }
         let tenant = tenants.name_of(&batch.tenant);
         books.close(caller.account(), batch.rpc, tenant);
-        if found_out.len() == response.resolutions.len()
+        if known.is_empty()
             && let Some(failure) =
                 convert::common_failure(found_out.iter().map(|(_, answered)| &answered.resolution))
         {
@@ -246,12 +251,7 @@ impl Identity {
             self.tell(tenant, failure);
             return Err(self.about(entered, &batch.tenant, failure.clone().into()));
         }
-        for (index, answered) in found_out {
-            if let Some(message) = response.resolutions.get_mut(index) {
-                convert::fill(message, answered.resolution);
-            }
-        }
-        Ok(response)
+        Ok(in_order(known, found_out))
     }
 
     /// The one place where a failed request is logged: many fail alike, so not each of them.
@@ -301,7 +301,19 @@ enum Recalled {
     Some(Box<Batch>),
 }
 
+/// Somebody of a request who is not known yet.
+struct Asked {
+    /// Where in the request.
+    place: usize,
+    /// As the caller wrote it.
+    identifier: pb::Identifier,
+}
+
 impl Batch {
+    fn len(&self) -> usize {
+        self.known.len() + self.unknown.len()
+    }
+
     /// What it is counted as.
     fn bytes(&self) -> usize {
         self.unknown.len() * BYTES_A_LOOKUP
@@ -315,10 +327,32 @@ struct Batch {
     tenant: String,
     terms: Terms,
     rpc: Rpc,
-    response: ResolveUserIdsResponse,
-    /// Whom nobody knows yet, each with their place in the response.
-    unknown: Vec<(usize, Identifier)>,
+    /// The answers about those who were known, in the order of the request.
+    known: Vec<pb::Resolution>,
+    /// Whom nobody knows yet, in that order.
+    unknown: Vec<(Asked, Identifier)>,
     noted: Noted,
+}
+
+/// The answers in the order of the request, from those about who was known and about who was not.
+fn in_order(
+    known: Vec<pb::Resolution>,
+    found_out: Vec<(Asked, Answered)>,
+) -> ResolveUserIdsResponse {
+    let mut resolutions = Vec::with_capacity(known.len() + found_out.len());
+    let mut known = known.into_iter();
+    for (Asked { place, identifier }, answered) in found_out {
+        let before = place.saturating_sub(resolutions.len());
+        resolutions.extend(known.by_ref().take(before));
+        let mut message = pb::Resolution {
+            identifier: Some(identifier),
+            ..pb::Resolution::default()
+        };
+        convert::fill(&mut message, answered.resolution);
+        resolutions.push(message);
+    }
+    resolutions.extend(known);
+    ResolveUserIdsResponse { resolutions }
 }
 
 #[tonic::async_trait]

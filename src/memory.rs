@@ -44,6 +44,11 @@ impl Memory {
         }
     }
 
+    /// Whether more than a quarter is held: what can wait had better.
+    pub fn is_scarce(&self) -> bool {
+        self.held() > self.all / 4
+    }
+
     /// Bytes that are held now.
     pub fn held(&self) -> usize {
         self.all.saturating_sub(self.free.available_permits())
@@ -87,10 +92,13 @@ mod tests {
         assert!(memory.try_take(41).is_none());
         first.add(memory.try_take(40).unwrap());
         assert_eq!((first.bytes(), memory.held()), (100, 100));
+        assert!(memory.is_scarce());
         first.keep(30);
         assert_eq!((first.bytes(), memory.held()), (30, 30));
         first.keep(50);
         assert_eq!(first.bytes(), 30, "keeping is not taking");
+        first.keep(25);
+        assert!(!memory.is_scarce());
         drop(first);
         assert_eq!(memory.held(), 0);
     }

@@ -7,10 +7,13 @@ mod idle;
 mod kinds;
 mod siege;
 mod stalled;
+#[path = "../load/tls.rs"]
+mod tls;
 
 use std::{
     io::{self, Write as _},
     net::SocketAddr,
+    path::PathBuf,
     process::ExitCode,
     time::Duration,
 };
@@ -61,6 +64,9 @@ enum What {
         /// How many.
         #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=20_000))]
         connections: u32,
+        /// Encrypted: certificates (PEM) to trust; the server's must be for localhost.
+        #[arg(long, value_name = "FILE")]
+        ca_file: Option<PathBuf>,
         #[command(flatten)]
         common: Common,
     },
@@ -116,8 +122,9 @@ async fn main() -> ExitCode {
         What::Siege { kind, common } => siege::lay(kind, common).await,
         What::Idle {
             connections,
+            ca_file,
             common,
-        } => idle::hold(connections, common).await,
+        } => idle::hold(connections, ca_file, common).await,
         What::Stalled {
             streams,
             each,

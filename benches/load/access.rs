@@ -1,17 +1,16 @@
 //! How the server is reached: plainly or by TLS, and with what credentials.
 
-use std::{net::SocketAddr, path::Path, sync::Arc};
+use std::{net::SocketAddr, path::Path};
 
 use http::HeaderValue;
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _};
+use rustls_pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
 };
 use tokio_rustls::TlsConnector;
 
-use crate::{Failure, args::Common};
+use crate::{Failure, args::Common, tls};
 
 /// The way to the server. Cloning is cheap.
 #[derive(Clone)]
@@ -30,7 +29,7 @@ impl Access {
     pub fn new(common: &Common) -> Result<Self, Failure> {
         let server = &common.server;
         let tls = match &common.ca_file {
-            Some(ca) if server.is_secure => Some(connector(common, ca)?),
+            Some(ca) if server.is_secure => Some(tls(common, ca)?),
             None if server.is_secure => {
                 let message = "https needs --ca-file: whom to trust".to_owned();
                 return Err(Failure::Usage(message));
@@ -68,37 +67,13 @@ impl Access {
     }
 }
 
-fn connector(common: &Common, ca: &Path) -> Result<(TlsConnector, ServerName<'static>), Failure> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(ca)? {
-        let added = roots.add(certificate);
-        added.map_err(|error| usage(ca, &error))?;
-    }
-    // By name: which provider is the process' own nobody has said here.
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| usage(ca, &error))?
-        .with_root_certificates(roots);
-    let mut config = match (&common.certificate, &common.key) {
-        (Some(certificate), Some(key)) => {
-            let own = PrivateKeyDer::from_pem_file(key).map_err(|error| usage(key, &error))?;
-            builder
-                .with_client_auth_cert(certificates(certificate)?, own)
-                .map_err(|error| usage(certificate, &error))?
-        }
-        _ => builder.with_no_client_auth(),
-    };
-    config.alpn_protocols = vec![b"h2".to_vec()];
+/// How TLS is spoken, and the name that the server's certificate must have.
+fn tls(common: &Common, ca: &Path) -> Result<(TlsConnector, ServerName<'static>), Failure> {
+    let own = common.certificate.as_deref().zip(common.key.as_deref());
+    let connector = tls::connector(ca, own).map_err(Failure::Usage)?;
     let name = ServerName::try_from(common.server_name.clone())
         .map_err(|_| Failure::Usage("--server-name: no name of a server".to_owned()))?;
-    Ok((TlsConnector::from(Arc::new(config)), name))
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
-    let read = CertificateDer::pem_file_iter(path).map_err(|error| usage(path, &error))?;
-    read.collect::<Result<_, _>>()
-        .map_err(|error| usage(path, &error))
+    Ok((connector, name))
 }
 
 fn bearer(path: &Path) -> Result<HeaderValue, Failure> {

@@ -15,6 +15,7 @@ mod plan;
 mod report;
 mod stream;
 mod tally;
+mod tls;
 mod unary;
 mod values;
 mod verify;

@@ -187,7 +187,7 @@ pub(super) fn fill(message: &mut pb::Resolution, resolution: Resolution) {
             message.resolve_time = Some(timestamp(resolved.asked_at));
             message.stale = resolved.stale;
             if let Some(missing) = &resolved.missing {
-                message.error = Some(error((**missing).clone()));
+                message.error = Some(Box::new(error((**missing).clone())));
             }
             message.user = Some(user(resolved));
             pb::Outcome::Resolved
@@ -205,11 +205,11 @@ pub(super) fn fill(message: &mut pb::Resolution, resolution: Resolution) {
             pb::Outcome::Ambiguous
         }
         Resolution::Invalid(failure) => {
-            message.error = Some(error(failure));
+            message.error = Some(Box::new(error(failure)));
             pb::Outcome::Invalid
         }
         Resolution::Failed(failure) => {
-            message.error = Some(error(failure));
+            message.error = Some(Box::new(error(failure)));
             pb::Outcome::Failed
         }
     };

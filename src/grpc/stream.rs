@@ -4,7 +4,10 @@
 
 use std::{
     collections::HashMap,
+    future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    task::Poll,
     time::Duration,
 };
 
@@ -120,12 +123,11 @@ enum Incoming {
 impl Batches {
     async fn next(&mut self) -> Option<Result<ResolveUserIdsStreamResponse, Status>> {
         loop {
+            let has_room = self.has_room();
             match &mut self.incoming {
                 Incoming::Open(batches) => {
-                    let has_room = self.in_flight.len() < self.most
-                        && self.identifiers < MAX_IDENTIFIERS
-                        && self.held.is_none()
-                        && !self.is_short;
+                    let (is_idle, memory) =
+                        (self.in_flight.is_empty(), &self.identity.limits.memory);
                     let until = self.held.as_ref().map(|held| held.until);
                     tokio::select! {
                         // A finished answer first: it makes room. Draining before reading on.
@@ -141,7 +143,9 @@ impl Batches {
                                 return Some(Ok(done));
                             }
                         }
-                        batch = batches.message(), if has_room => match batch {
+                        // Many streams do not take the memory that calls by themselves need: one batch at a
+                        // time then, which is as fast, since far more waits than can be under way.
+                        batch = while_so(|| is_idle || !memory.is_scarce(), batches.message()), if has_room => match batch {
                             Ok(Some(batch)) => {
                                 if let Some(done) = self.take_up(batch) {
                                     return Some(Ok(done));
@@ -162,6 +166,14 @@ impl Batches {
                 }
             }
         }
+    }
+
+    /// Whether a further batch is read.
+    fn has_room(&self) -> bool {
+        self.in_flight.len() < self.most
+            && self.identifiers < MAX_IDENTIFIERS
+            && self.held.is_none()
+            && !self.is_short
     }
 
     /// Starts it, if the caller may still call, and may ask for so much; else its turn comes later. Its
@@ -225,7 +237,7 @@ impl Batches {
 
     /// Begins the work on a batch: at once, or when there is memory for it.
     fn find_out(&mut self, batch_id: u64, batch: Batch, deadline: Deadline) {
-        let identifiers = batch.response.resolutions.len();
+        let identifiers = batch.len();
         let budget = &self.identity.limits.memory;
         let held = budget.try_take(batch.bytes());
         let was_short = held.is_none();
@@ -270,6 +282,17 @@ fn answer(
             Err(rejection) => Answer::Error(convert::error(rejection.into_failure())),
         }),
     }
+}
+
+/// The future, as far as it comes while this is so; looked at each time there is something new. Whoever
+/// waits for it must have something else to be woken by.
+async fn while_so<F: Future>(is_so: impl Fn() -> bool, future: F) -> F::Output {
+    let mut future = pin!(future);
+    poll_fn(|cx| match is_so() {
+        true => future.as_mut().poll(cx),
+        false => Poll::Pending,
+    })
+    .await
 }
 
 /// Ready when a held batch is to be taken up.

@@ -15,13 +15,13 @@ pub(super) fn answered(person: usize, judged: &Judged) -> Answered {
     let mut all = Gathered::default();
     let mut from = Source::default();
     for (kind, verdicts) in &judged.by_kind {
-        match verdicts.get(person) {
-            Some(Some((verdict, source))) => {
+        match verdicts.get(person).and_then(Option::as_deref) {
+            Some((verdict, source)) => {
                 from = from.max(*source);
                 all.add(*kind, verdict);
             }
             // Cannot be: everybody who is asked for is judged. Answered rather than left out.
-            _ => all.failed.push(Failure::unanswered()),
+            None => all.failed.push(Failure::unanswered()),
         }
     }
     Answered {

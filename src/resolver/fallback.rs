@@ -37,7 +37,7 @@ impl Tenant {
     pub(super) fn look_again(&self, judged: &mut Judged, people: &[Identifier], ask: &Ask) {
         for (kind, verdicts) in &mut judged.by_kind {
             for (slot, identifier) in verdicts.iter_mut().zip(people) {
-                let Some((verdict @ Verdict::Stale(..), _)) = slot else {
+                let Some((verdict @ Verdict::Stale(..), source)) = slot.as_deref_mut() else {
                     continue;
                 };
                 let key = FlightKey {
@@ -46,7 +46,8 @@ impl Tenant {
                     identifier: identifier.clone(),
                 };
                 if !self.may_go_out(verdict, &key, ask) {
-                    *slot = Some((Verdict::Failed(Failure::outgrown()), Source::Nowhere));
+                    *verdict = Verdict::Failed(Failure::outgrown());
+                    *source = Source::Nowhere;
                 }
             }
         }

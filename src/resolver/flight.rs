@@ -33,25 +33,28 @@ pub(super) async fn fly(
         user_id_type: key.kind,
         include_resigned: key.include_resigned,
     };
-    let looked = core
+    // The usual way takes what it needs, there being thousands at a time; the others are in boxes.
+    let identifier = key.identifier.clone();
+    match core
         .batcher
-        .lookup(scope, key.identifier.clone(), interest.clone());
-    match looked.await {
+        .lookup(scope, identifier, interest.clone())
+        .await
+    {
         Ok(looked) => {
             let kind_was_given = looked.kind_was_given;
             let verdict = Verdict::of(looked);
             if key.include_resigned && verdict.is_undecided() {
-                return prefer_the_active(tenant, key, interest, verdict).await;
+                return Box::pin(prefer_the_active(tenant, key, interest, verdict)).await;
             }
             // The open ID needs no scope of its own.
             let is_proof = kind_was_given || key.kind == UserIdType::OpenId;
             if matches!(verdict, Verdict::NotFound(_)) && !is_proof {
-                return check_the_kind(core, tenant, key, interest, None).await;
+                return Box::pin(check_the_kind(core, tenant, key, interest, None)).await;
             }
             verdict
         }
         Err(LookupError::Directory(error)) if error.kind == Kind::IdKindRefused => {
-            check_the_kind(core, tenant, key, interest, Some(&error)).await
+            Box::pin(check_the_kind(core, tenant, key, interest, Some(&error))).await
         }
         Err(error) => {
             let asked = Asked {

@@ -27,7 +27,8 @@ pub(super) enum Verdict {
 }
 
 /// One verdict for each person, once there is one, and where it comes from.
-pub(super) type Verdicts = Vec<Option<(Verdict, Source)>>;
+/// In a box of its own, since a stream may have thousands who wait for theirs.
+pub(super) type Verdicts = Vec<Option<Box<(Verdict, Source)>>>;
 
 /// Verdicts by kind of ID, in the order of the people asked for.
 #[derive(Default)]
@@ -52,7 +53,7 @@ impl Judged {
     ) {
         let verdicts = self.by_kind.iter_mut().find(|(other, _)| *other == kind);
         if let Some(slot) = verdicts.and_then(|(_, all)| all.get_mut(person)) {
-            *slot = Some((verdict, source));
+            *slot = Some(Box::new((verdict, source)));
         }
     }
 }

@@ -14,7 +14,7 @@ pub(super) fn outdated(judged: &Judged) -> Option<(Vec<(usize, UserIdType)>, Ins
     }
     let newest_of = |person: usize, is_meant: fn(&Verdict) -> bool| {
         let verdicts = judged.by_kind.iter();
-        let verdicts = verdicts.filter_map(|(_, all)| all.get(person)?.as_ref());
+        let verdicts = verdicts.filter_map(|(_, all)| all.get(person)?.as_deref());
         let departures = verdicts
             .filter(|(verdict, _)| is_meant(verdict))
             .filter_map(|(verdict, _)| verdict.departed());
@@ -24,7 +24,7 @@ pub(super) fn outdated(judged: &Judged) -> Option<(Vec<(usize, UserIdType)>, Ins
     let mut newest: Option<Instant> = None;
     for (kind, verdicts) in &judged.by_kind {
         for (person, verdict) in verdicts.iter().enumerate() {
-            let Some((verdict, _)) = verdict else {
+            let Some((verdict, _)) = verdict.as_deref() else {
                 continue;
             };
             // Who was found within the TTL stays so: asking both ways would go on for ever if one kind

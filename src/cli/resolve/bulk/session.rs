@@ -203,7 +203,7 @@ fn resolutions(batch: &Batch, answer: Option<Answer>) -> Result<Vec<pb::Resoluti
             .map(|row| pb::Resolution {
                 identifier: Some(row.identifier.clone()),
                 outcome: Outcome::Failed.into(),
-                error: Some(error.clone()),
+                error: Some(Box::new(error.clone())),
                 ..pb::Resolution::default()
             })
             .collect()),

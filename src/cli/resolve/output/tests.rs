@@ -35,11 +35,11 @@ fn invalid(text: &str, message: &str) -> Resolution {
     Resolution {
         identifier: Some(email(text)),
         outcome: Outcome::Invalid.into(),
-        error: Some(ResolveError {
+        error: Some(Box::new(ResolveError {
             reason: ErrorReason::InvalidEmail.into(),
             message: message.to_owned(),
             ..ResolveError::default()
-        }),
+        })),
         ..Resolution::default()
     }
 }
