@@ -183,3 +183,37 @@ async fn a_caller_that_does_not_read_answers_is_not_read_from() {
     );
     assert!(answers.message().await.unwrap().is_some());
 }
+
+#[tokio::test]
+async fn while_memory_is_scarce_a_batch_is_read_when_the_one_before_it_is_done() {
+    let service = Service::start_with(|config| {
+        config.quota.per_second = 100_000;
+        config.quota.per_minute = 100_000;
+        // A quarter is less than the 300 kB that a batch is counted as.
+        config.grpc.max_bytes_in_flight = 1 << 20;
+    })
+    .await;
+    service.ask(people(0..1)).await.unwrap();
+    let before = service.count("batch_get_id_calls").await;
+    service
+        .faults(json!({"quota_enabled": false, "latency_ms": 800}))
+        .await;
+    let batches = (0..4).map(|n| {
+        let from = usize::try_from(n + 1).unwrap() * 300;
+        batch(n, request(people(from..from + 300)))
+    });
+    let streamed = run(&service, batches.collect());
+    let looked = async {
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        service.count("batch_get_id_calls").await - before
+    };
+    let (answers, calls) = tokio::join!(streamed, looked);
+    assert_eq!(calls, 3, "300 people are three full calls");
+    assert_eq!(answers.len(), 4);
+    for answer in answers.values() {
+        let Answer::Response(response) = answer else {
+            unreachable!("a batch failed: {answer:?}")
+        };
+        assert_eq!(outcomes(&response.resolutions)["OUTCOME_RESOLVED"], 300);
+    }
+}
