@@ -141,7 +141,7 @@ mod tests {
         let response = ResolveUserIdsResponse {
             resolutions: vec![
                 one(Outcome::Resolved, None),
-                one(Outcome::Failed, Some(failed.clone())),
+                one(Outcome::Failed, Some(Box::new(failed.clone()))),
             ],
         };
         let mut summary = Summary::default();

@@ -288,9 +288,12 @@ fn answer(
 /// waits for it must have something else to be woken by.
 async fn while_so<F: Future>(is_so: impl Fn() -> bool, future: F) -> F::Output {
     let mut future = pin!(future);
-    poll_fn(|cx| match is_so() {
-        true => future.as_mut().poll(cx),
-        false => Poll::Pending,
+    poll_fn(|cx| {
+        if is_so() {
+            future.as_mut().poll(cx)
+        } else {
+            Poll::Pending
+        }
     })
     .await
 }
