@@ -1,6 +1,7 @@
 //! What is told while the program runs: log lines on standard error, and spans to a collector. Knows no
 //! setting of the service; `cli` calls it first.
 
+mod libraries;
 mod lines;
 pub mod otlp;
 
@@ -12,6 +13,8 @@ use tracing_subscriber::{
     Layer as _, Registry, filter::Targets, fmt, layer::SubscriberExt as _, reload,
     util::SubscriberInitExt as _,
 };
+
+use libraries::NowAndThen;
 
 pub use lines::LogFormat;
 
@@ -31,8 +34,10 @@ pub enum LogLevel {
 }
 
 /// What tells of itself at the level that was asked for. Libraries, some of which tell of every frame
-/// and header, are heard only when something is odd, whichever they are.
+/// and header, are heard only when something is odd, whichever they are, and then seldom.
 const OURS: &str = "feishu_id";
+/// Who asked for what is told however little else is.
+const AUDIT: &str = "audit";
 
 /// Changes how much is logged while the program runs. Cloning gives another handle of the same.
 #[derive(Clone, Debug)]
@@ -56,7 +61,8 @@ pub fn init(level: LogLevel, format: LogFormat) -> Volume {
         .with_writer(io::stderr)
         .log_internal_errors(false)
         .with_ansi(format == LogFormat::Text && io::IsTerminal::is_terminal(&io::stderr()))
-        .event_format(format);
+        .event_format(format)
+        .and_then(NowAndThen::but_for(&[OURS, AUDIT]));
     let _ = tracing_subscriber::registry()
         .with(layer.with_filter(filter))
         .try_init();
@@ -68,8 +74,7 @@ fn targets(level: Level) -> Targets {
     Targets::new()
         .with_default(level.min(Level::WARN))
         .with_target(OURS, level)
-        // Who asked for what is told however little else is.
-        .with_target("audit", level.max(Level::INFO))
+        .with_target(AUDIT, level.max(Level::INFO))
 }
 
 impl From<LogLevel> for Level {

@@ -7,6 +7,7 @@ use super::{
     feishu::Feishu,
     server::{Server, request},
 };
+use crate::server::raw::{ACK, PING, Raw};
 
 const WEI: &str = "canary.wei@example.com";
 
@@ -161,4 +162,22 @@ async fn a_month_that_runs_out_is_told_with_its_tenant() {
     }
     let all = server.log();
     assert!(!all.contains("failed calls in a row"), "{all}");
+}
+
+#[tokio::test]
+async fn what_a_client_makes_a_library_say_without_end_is_told_now_and_then() {
+    let feishu = Feishu::start(true).await;
+    let server = serve(&feishu, "info", &[]);
+    for _ in 0..3 {
+        let mut raw = Raw::open(server.grpc).await;
+        for _ in 0..3000 {
+            raw.frame(PING, ACK, 0, &[7; 8]);
+        }
+        // Its answer comes after all of these have been read.
+        raw.frame(PING, 0, 0, &[8; 8]);
+        let answer = raw.send_until(PING).await.unwrap();
+        assert_eq!(answer.payload, [8; 8]);
+    }
+    let told = lines(&server, "that we never sent").await.len();
+    assert!((1..=3).contains(&told), "{told}");
 }
