@@ -133,6 +133,12 @@ impl Failure {
 
 /// Runs the command that the arguments (the program's name first) ask for.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<_> = arguments.into_iter().collect();
+    // Before the line is read, which takes a while. Other commands end with their terminal.
+    if asks_for_server(&arguments) {
+        // If it fails, so it does where it can be told.
+        let _ = serve::outlive_hangups();
+    }
     let line = match CommandLine::try_parse_from(arguments) {
         Ok(line) => line,
         Err(error) => {
@@ -169,6 +175,20 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     exit_code(ended)
 }
 
+/// Whether the command is `serve`, as far as can be seen at a glance: the first argument that is neither
+/// a flag nor the value of one.
+fn asks_for_server(arguments: &[OsString]) -> bool {
+    let mut arguments = arguments.iter().skip(1);
+    while let Some(argument) = arguments.next() {
+        match argument.to_str() {
+            Some("--log-level" | "--log-format") => drop(arguments.next()),
+            Some(flag) if flag.starts_with('-') => {}
+            command => return command == Some("serve"),
+        }
+    }
+    false
+}
+
 fn exit_code(ended: Result<Ending, Failure>) -> ExitCode {
     let (code, message) = match ended {
         Ok(Ending::Well) | Err(Failure::ReaderGone) => (0, None),
@@ -194,4 +214,34 @@ fn block_on(command: impl Future<Output = Result<Ending, Failure>>) -> Result<En
     // A thread that waits for standard input cannot be woken; nobody should wait for it.
     runtime.shutdown_background();
     ended
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_seen_at_a_glance_wherever_flags_stand() {
+        let sees = |line: &str| {
+            let arguments: Vec<_> = line.split(' ').map(OsString::from).collect();
+            asks_for_server(&arguments)
+        };
+        for line in [
+            "feishu-id serve",
+            "feishu-id serve --sandbox",
+            "feishu-id --allow-core-dumps --log-level debug --log-format=json serve",
+        ] {
+            assert!(sees(line), "{line}");
+        }
+        for line in [
+            "feishu-id",
+            "serve",
+            "feishu-id --log-level serve",
+            "feishu-id --log-level",
+            "feishu-id resolve --tenant serve",
+            "feishu-id sandbox",
+        ] {
+            assert!(!sees(line), "{line}");
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! `serve`: the server.
 
 use std::{
+    io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
 };
@@ -55,8 +56,18 @@ pub(super) struct ServeArgs {
     http_listen: Option<String>,
 }
 
+/// From here on a SIGHUP is never the end of the process. One that comes before [`run`] is not heard: the
+/// configuration is about to be read anyway.
+pub(super) fn outlive_hangups() -> io::Result<()> {
+    // The handler belongs to the process and stays, whatever becomes of this runtime.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()?;
+    let _inside = runtime.enter();
+    signal(SignalKind::hangup()).map(drop)
+}
+
 pub(super) async fn run(args: ServeArgs, log: LogArgs, volume: Volume) -> Result<Ending, Failure> {
-    // Before anything else: from here on a SIGHUP is never the end.
     let hangups = signal(SignalKind::hangup())
         .map_err(|error| Failure::Usage(format!("cannot listen for signals: {error}")))?;
     let flags = [

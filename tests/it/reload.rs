@@ -3,4 +3,5 @@
 
 mod certificates;
 mod changes;
+mod early;
 mod server;
