@@ -2,6 +2,7 @@
 //! are. The one who knows the parts of a tenant for this purpose; decides nothing of how they work.
 //! `grpc` calls it.
 
+mod configuration;
 pub mod status;
 pub mod stored;
 
@@ -19,6 +20,7 @@ use crate::{
     resolver::{Failure, Reason, Resolver},
 };
 
+use configuration::Configurations;
 use stored::{Stored, Whose};
 
 /// Looks after a running service.
@@ -28,6 +30,7 @@ pub struct Admin {
     stored: Option<Arc<dyn Stored>>,
     tenants: ArcSwap<BTreeMap<String, TenantParts>>,
     started_at: SystemTime,
+    configurations: Configurations,
 }
 
 /// What belongs to one tenant beside its people.
@@ -66,7 +69,8 @@ pub struct Flushed {
 }
 
 impl Admin {
-    /// Looks after this service from now on: its start counts from here. There are no tenants yet.
+    /// Looks after this service from now on: its start counts from here, and its configuration is in force.
+    /// There are no tenants yet.
     pub fn new(
         resolver: Arc<Resolver>,
         cache: Arc<Cache>,
@@ -78,12 +82,23 @@ impl Admin {
             stored,
             tenants: ArcSwap::default(),
             started_at: clock::wall_now(),
+            configurations: Configurations::begin(),
         }
     }
 
     /// Looks after these tenants from now on: those of the resolver, by name.
     pub fn replace(&self, tenants: BTreeMap<String, TenantParts>) {
         self.tenants.store(Arc::new(tenants));
+    }
+
+    /// Another configuration is in force from now on.
+    pub fn configuration_applied(&self) {
+        self.configurations.applied();
+    }
+
+    /// Another configuration was refused, and the one before stays in force. The reason has no secret in it.
+    pub fn configuration_refused(&self, why: &str) {
+        self.configurations.refused(why);
     }
 
     /// Forgets answers, or only those that somebody is not there. `tenant` is not looked at if all are

@@ -195,10 +195,11 @@ pub async fn serve(config: Config, options: ServeOptions) -> Result<(), AppError
             None => Asks::ForNone,
         }),
     };
+    let admin = composer.admin.clone();
     let composer = Arc::new(Mutex::new(composer));
     let reloads = options
         .reloading
-        .map(|how| Reloader::start(how, composer.clone(), &registry, &shutdown));
+        .map(|how| Reloader::start(how, composer.clone(), admin, &registry, &shutdown));
     let pages = observe::Serving::start(http, registry, &health_service);
     let serving = server::serve(grpc, services, settings.clone(), shutdown.clone());
     let probes = match probes {

@@ -15,6 +15,7 @@ use crate::{
     resolver::{Failure, Tenant},
 };
 
+pub use super::configuration::{Configuration, Refused};
 use super::{Admin, TenantParts, stored::StoreStatus};
 
 /// How the service is.
@@ -27,6 +28,8 @@ pub struct Status {
     pub store: Option<StoreStatus>,
     /// The tenants, by name.
     pub tenants: Vec<TenantStatus>,
+    /// What it goes by.
+    pub configuration: Configuration,
 }
 
 /// The answers in memory.
@@ -101,6 +104,7 @@ impl Admin {
             },
             store: self.stored.as_ref().map(|stored| stored.status()),
             tenants,
+            configuration: self.configurations.now(),
         })
     }
 

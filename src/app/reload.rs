@@ -12,6 +12,7 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
+    admin::Admin,
     clock,
     config::{Effective, Fingerprint, Loaded, Reading},
     metrics::{Registry, ReloadResult, Reloads},
@@ -49,6 +50,8 @@ pub struct StartedWith {
 pub(super) struct Reloader {
     how: Reloading,
     composer: Arc<Mutex<Composer>>,
+    /// Who is asked how things are.
+    admin: Arc<Admin>,
     metrics: Reloads,
     watch: Watch,
     /// The files of the configuration in force.
@@ -79,6 +82,7 @@ impl Reloader {
     pub(super) fn start(
         how: Reloading,
         composer: Arc<Mutex<Composer>>,
+        admin: Arc<Admin>,
         registry: &Registry,
         shutdown: &Shutdown,
     ) -> AbortOnDropHandle<()> {
@@ -90,6 +94,7 @@ impl Reloader {
         } = &how.started_with;
         let reloader = Self {
             composer,
+            admin,
             metrics: Reloads::new(registry, clock::wall_now()),
             watch: Watch::new(files.clone()),
             files: files.clone(),
@@ -185,11 +190,13 @@ impl Reloader {
         self.warnings = loaded.warnings;
         self.is_refused = false;
         self.metrics.read(ReloadResult::Applied, clock::wall_now());
+        self.admin.configuration_applied();
     }
 
     fn refuse(&mut self, why: &str) {
         self.is_refused = true;
         self.metrics.read(ReloadResult::Refused, clock::wall_now());
+        self.admin.configuration_refused(why);
         tracing::error!("the new configuration is refused, the one before stays in force: {why}");
     }
 }

@@ -8,7 +8,7 @@ use tonic::{Request, Response, Status};
 use crate::{
     admin::{
         Admin, Target,
-        status::{self as known, BreakerState, Credential, Limit},
+        status::{self as known, BreakerState, Configuration, Credential, Limit},
         stored::StoreStatus,
     },
     audit::{Outcome, Rpc},
@@ -88,6 +88,9 @@ impl Administration {
         if !rights.has_all_tenants() {
             // What all tenants have in common would tell of the others.
             response.store = None;
+            if let Some(configuration) = &mut response.configuration {
+                configuration.refused_reason.clear();
+            }
             if let Some(cache) = &mut response.cache {
                 cache.entries = response.tenants.iter().map(|tenant| tenant.entries).sum();
             }
@@ -223,6 +226,17 @@ fn response(status: known::Status) -> GetStatusResponse {
         }),
         store: status.store.as_ref().map(store),
         tenants: status.tenants.into_iter().map(tenant).collect(),
+        configuration: Some(configuration(status.configuration)),
+    }
+}
+
+fn configuration(configuration: Configuration) -> pb::ConfigurationStatus {
+    let refused = configuration.refused;
+    let (refused_time, refused_reason) = refused.map(|refused| (refused.at, refused.why)).unzip();
+    pb::ConfigurationStatus {
+        applied_time: Some(convert::timestamp(configuration.applied_at)),
+        refused_time: refused_time.map(convert::timestamp),
+        refused_reason: refused_reason.unwrap_or_default(),
     }
 }
 

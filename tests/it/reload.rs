@@ -5,3 +5,4 @@ mod certificates;
 mod changes;
 mod early;
 mod server;
+mod status;

@@ -110,6 +110,7 @@ fn the_stats_are_readable_and_one_tenant_can_be_picked() {
     let all = server.says(&["cache", "stats"]);
     for part in [
         concat!("feishu-id ", env!("CARGO_PKG_VERSION"), ", up "),
+        "in force for",
         "1 of 1000000 entries",
         "12h, in an outage 1day more",
         "acme (default)",

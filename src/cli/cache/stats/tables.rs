@@ -10,8 +10,8 @@ use comfy_table::{Table, presets};
 use crate::{
     cli::terminal::clean,
     pb::identity::{
-        BreakerState, CacheStatus, CredentialsState, GetStatusResponse, MonthStatus, QuotaStatus,
-        ResolveError, StoreStatus, TenantStatus, TokenStatus,
+        BreakerState, CacheStatus, ConfigurationStatus, CredentialsState, GetStatusResponse,
+        MonthStatus, QuotaStatus, ResolveError, StoreStatus, TenantStatus, TokenStatus,
     },
 };
 
@@ -28,10 +28,15 @@ pub(super) fn text(status: &GetStatusResponse, now: SystemTime) -> String {
 fn server(status: &GetStatusResponse, now: SystemTime) -> String {
     let cache = status.cache.unwrap_or_default();
     let version = clean(&status.version);
+    let configuration = status.configuration.as_ref();
     rows([
         (
             "server",
             format!("feishu-id {version}, up {}", since(status.start_time, now)),
+        ),
+        (
+            "configuration",
+            configuration.map_or("not told of".into(), |one| in_force(one, now)),
         ),
         ("memory", memory(&cache)),
         ("kept for", lifetimes(&cache)),
@@ -82,6 +87,18 @@ fn rows<const N: usize>(rows: [(&str, String); N]) -> String {
     }
     let mut text = table.trim_fmt();
     text.push('\n');
+    text
+}
+
+fn in_force(configuration: &ConfigurationStatus, now: SystemTime) -> String {
+    let mut text = format!("in force for {}", since(configuration.applied_time, now));
+    if configuration.refused_time.is_some() {
+        let ago = since(configuration.refused_time, now);
+        let _ = write!(text, "; the next one was refused {ago} ago");
+        if !configuration.refused_reason.is_empty() {
+            let _ = write!(text, ": {}", clean(&configuration.refused_reason));
+        }
+    }
     text
 }
 
