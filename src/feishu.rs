@@ -35,6 +35,8 @@ use traced::CallSpan;
 /// How to reach one tenant's Feishu.
 #[derive(Clone)]
 pub struct FeishuSettings {
+    /// Whose it is, for the log.
+    pub tenant: String,
     /// Scheme, host and port, without a trailing slash.
     pub base_url: String,
     /// The app's ID.
@@ -243,9 +245,9 @@ impl Api {
     fn with_tokens(self, cache: &Arc<TokenCache>) -> Access {
         let settings = &self.settings;
         let key = CredentialKey::new(&settings.base_url, &settings.app_id, &settings.app_secret);
-        let metrics = self.metrics.clone();
+        let (tenant, metrics) = (settings.tenant.clone(), self.metrics.clone());
         let api = Arc::new(self);
-        let tokens = TokenCache::tokens(cache, key, api.clone()).counted_by(metrics);
+        let tokens = TokenCache::tokens(cache, key, api.clone()).of(tenant, metrics);
         Access { api, tokens }
     }
 

@@ -203,6 +203,7 @@ fn limits(quota: &QuotaConfig) -> [Limit; 2] {
 
 fn feishu_settings(config: &Config, tenant: &TenantConfig) -> FeishuSettings {
     FeishuSettings {
+        tenant: tenant.name.clone(),
         base_url: tenant.base_url.clone(),
         app_id: tenant.app_id.clone(),
         app_secret: tenant.app_secret.clone(),

@@ -124,6 +124,7 @@ impl TokenCache {
             key,
             slot,
             source,
+            tenant: String::new(),
             metrics: Upstream::default(),
         }
     }
@@ -135,6 +136,7 @@ pub struct Tokens {
     key: CredentialKey,
     slot: Arc<Slot>,
     source: Arc<dyn TokenSource>,
+    tenant: String,
     metrics: Upstream,
 }
 
@@ -145,10 +147,14 @@ struct Slot {
 }
 
 impl Tokens {
-    /// The same, counting its fetches here.
+    /// The same for this tenant, whom the log names, counting its fetches here.
     #[must_use]
-    pub fn counted_by(self, metrics: Upstream) -> Self {
-        Self { metrics, ..self }
+    pub fn of(self, tenant: String, metrics: Upstream) -> Self {
+        Self {
+            tenant,
+            metrics,
+            ..self
+        }
     }
 
     /// Goes on from those that were used before. If the app's secret has changed, their token is used
@@ -198,7 +204,7 @@ impl Tokens {
 
     fn fetch(&self) -> impl Future<Output = Result<Arc<Token>, DirectoryError>> + Send + use<> {
         let (slot, source, random) = (self.slot.clone(), self.source.clone(), self.cache.random);
-        let metrics = self.metrics.clone();
+        let (tenant, metrics) = (self.tenant.clone(), self.metrics.clone());
         let mut span = Span::default();
         let (started_by, mut landing) = self.cache.flights.join_or_replace(
             self.key.clone(),
@@ -208,7 +214,7 @@ impl Tokens {
                 let flight = span.parent();
                 let scope = Scope::default().inside(&span);
                 let load = async move {
-                    let loaded = load(&slot, &*source, random, &metrics).await;
+                    let loaded = load(&slot, &*source, random, (&tenant, &metrics)).await;
                     drop(span);
                     loaded
                 };
@@ -244,7 +250,7 @@ async fn load(
     slot: &Slot,
     source: &dyn TokenSource,
     random: Random,
-    metrics: &Upstream,
+    (tenant, metrics): (&str, &Upstream),
 ) -> Result<Arc<Token>, DirectoryError> {
     // Another flight may have landed between the caller's look and this one's start.
     match slot.lock().choose(Instant::now()) {
@@ -260,6 +266,7 @@ async fn load(
         Err(error) => {
             metrics.refreshed(counted_as(Some(&error)));
             tracing::warn!(
+                tenant,
                 feishu.code = error.code,
                 feishu.log_id = error.log_id,
                 "no access token from Feishu: {error}"
@@ -273,7 +280,7 @@ async fn load(
             Kind::Unavailable,
             "Feishu gives the same access token again that it rejects",
         );
-        tracing::warn!("{error}");
+        tracing::warn!(tenant, "{error}");
         metrics.refreshed(CallResult::TokenRejected);
         return Err(state.fail(error, random()));
     }

@@ -133,6 +133,9 @@ async fn what_fails_over_and_over_is_told_once_in_a_while() {
     let told = lines(&server, "a request failed").await;
     // One for each reason that there was, and one more for each ten seconds that it took.
     assert!(told.len() <= 8, "{told:#?}");
+    let told = lines(&server, "no access token from Feishu").await;
+    let named = told.iter().all(|line| line.contains("tenant=\"default\""));
+    assert!(named, "{told:#?}");
     let all = server.log();
     assert!(all.lines().count() < 30, "{all}");
     assert!(!all.contains("canary"), "{all}");
