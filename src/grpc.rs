@@ -359,9 +359,9 @@ fn in_order(
 impl IdentityService for Identity {
     async fn resolve_user_ids(
         &self,
-        request: Request<ResolveUserIdsRequest>,
+        mut request: Request<ResolveUserIdsRequest>,
     ) -> Result<Response<ResolveUserIdsResponse>, Status> {
-        let entered = access::entered(&self.callers, &request)?;
+        let entered = access::entered(&self.callers, &mut request)?;
         let arrival = Arrival {
             caller: caller(&request),
             deadline: deadline(&request).unwrap_or_else(|| Deadline::after(DEFAULT_DEADLINE)),
@@ -393,10 +393,10 @@ impl IdentityService for Identity {
 
     async fn resolve_user_ids_stream(
         &self,
-        request: Request<Streaming<ResolveUserIdsStreamRequest>>,
+        mut request: Request<Streaming<ResolveUserIdsStreamRequest>>,
     ) -> Result<Response<Self::ResolveUserIdsStreamStream>, Status> {
         let source = stream::Source {
-            entered: access::entered(&self.callers, &request)?,
+            entered: access::entered(&self.callers, &mut request)?,
             caller: caller(&request),
             deadline: deadline(&request),
         };

@@ -24,14 +24,11 @@ use super::status::Rejection;
 const FRESH: Duration = Duration::from_mins(1);
 
 /// Whom a request is from. The server's gate has found it out, if there was any need to.
-pub(super) fn entered<T>(callers: &Callers, request: &Request<T>) -> Result<Entered, Status> {
-    match request.extensions().get::<Entered>() {
-        Some(entered) => Ok(entered.clone()),
-        // Whoever came by no gate has shown nothing.
-        None => callers
-            .enter(Proof::default(), None)
-            .map_err(unauthenticated),
-    }
+pub(super) fn entered<T>(callers: &Callers, request: &mut Request<T>) -> Result<Entered, Status> {
+    // Whoever came by no gate has shown nothing.
+    let nobody = || callers.enter(Proof::default(), None);
+    let entered = request.extensions_mut().remove();
+    entered.map_or_else(nobody, Ok).map_err(unauthenticated)
 }
 
 /// What whoever may not call is told.

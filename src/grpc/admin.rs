@@ -126,7 +126,7 @@ impl Administration {
     }
 
     /// Whoever asks, if they may administer.
-    fn administrator<T>(&self, request: &Request<T>, rpc: Rpc) -> Result<Entered, Status> {
+    fn administrator<T>(&self, request: &mut Request<T>, rpc: Rpc) -> Result<Entered, Status> {
         let entered = access::entered(&self.callers, request)?;
         if let Err(failure) = access::check_admin(entered.caller(), request) {
             access::book(&entered, rpc, failure.reason);
@@ -140,10 +140,10 @@ impl Administration {
 impl AdminService for Administration {
     async fn flush_cache(
         &self,
-        request: Request<FlushCacheRequest>,
+        mut request: Request<FlushCacheRequest>,
     ) -> Result<Response<FlushCacheResponse>, Status> {
         let rpc = Rpc::FlushCache;
-        let entered = self.administrator(&request, rpc)?;
+        let entered = self.administrator(&mut request, rpc)?;
         let request = request.into_inner();
         let answer = self.flush(entered.caller(), &request).await;
         let resolved = match request.target {
@@ -155,10 +155,10 @@ impl AdminService for Administration {
 
     async fn get_status(
         &self,
-        request: Request<GetStatusRequest>,
+        mut request: Request<GetStatusRequest>,
     ) -> Result<Response<GetStatusResponse>, Status> {
         let rpc = Rpc::GetStatus;
-        let entered = self.administrator(&request, rpc)?;
+        let entered = self.administrator(&mut request, rpc)?;
         let tenant = request.into_inner().tenant;
         let answer = self.status(entered.caller(), &tenant);
         // An empty name means all, and not the default one.
