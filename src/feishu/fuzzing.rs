@@ -10,7 +10,7 @@ use crate::{
     identity::{Identifier, Person},
 };
 
-use super::{answer::Head, wire};
+use super::{answer::Head, api, wire};
 
 fn head(status: u16) -> Head {
     Head {
@@ -40,7 +40,7 @@ pub fn lookup(
 /// As the request's.
 pub fn token(status: u16, body: &[u8]) -> Result<(String, u64), DirectoryError> {
     let answer: wire::TokenAnswer = head(status).read(body, None)?;
-    let fetched = super::usable(answer)?;
+    let fetched = api::usable(answer)?;
     let token = fetched.value.expose_secret().to_owned();
     Ok((token, fetched.expires_in.as_secs()))
 }
