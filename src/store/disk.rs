@@ -11,6 +11,7 @@ mod index;
 mod log;
 mod opening;
 mod queue;
+mod replay;
 mod writer;
 
 use std::{

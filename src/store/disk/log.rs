@@ -3,7 +3,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, BufReader, Read},
+    io::{self, BufReader, Read as _},
     os::unix::fs::{FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
@@ -16,9 +16,10 @@ use crate::store::{KeyId, Record, RecordKey};
 use super::{
     format::{
         BLOCK_HEADER, Entry, FILE_HEADER, Header, MAX_BLOCK, MAX_ENTRY, UNIT, block_header,
-        file_header, read_block_header, read_file_header,
+        file_header, read_file_header,
     },
     index::{Index, SHARDS, Slot},
+    replay::replay,
 };
 
 /// Beyond this places cannot be counted.
@@ -326,88 +327,6 @@ fn read_bytes(file: &File, slot: Slot) -> Option<Bytes> {
     let bytes = Bytes::from(bytes);
     let (_, taken) = Entry::read(&bytes)?;
     (taken == bytes.len()).then_some(bytes)
-}
-
-/// Reads all blocks; says where the last whole one ends.
-fn replay(from: &mut impl Read, size: u64, now: u64, index: &mut Index) -> Result<u64, Fault> {
-    let mut at = FILE_HEADER as u64;
-    loop {
-        let left = size.saturating_sub(at);
-        if left < BLOCK_HEADER as u64 {
-            return Ok(at);
-        }
-        let mut header = [0; BLOCK_HEADER];
-        from.read_exact(&mut header)?;
-        let Some(length) = read_block_header(&header) else {
-            // After a power cut a file can be longer than what was written into it.
-            let never_written = header == [0; BLOCK_HEADER] && is_zero(from)?;
-            return if never_written {
-                Ok(at)
-            } else {
-                Err(Fault::Damaged(at))
-            };
-        };
-        let whole = (BLOCK_HEADER + length) as u64;
-        if whole > left {
-            return Ok(at);
-        }
-        let mut bytes = vec![0; length];
-        from.read_exact(&mut bytes)?;
-        match entries(bytes.into()) {
-            Some(entries) => {
-                for (start, length, entry) in entries {
-                    let place = at + (BLOCK_HEADER + start) as u64;
-                    apply(index, entry, place, length, now);
-                }
-            }
-            None if whole == left => return Ok(at),
-            None => return Err(Fault::Damaged(at)),
-        }
-        at += whole;
-    }
-}
-
-/// The entries of a block with place and length; `None` if one is damaged.
-fn entries(mut bytes: Bytes) -> Option<Vec<(usize, usize, Entry)>> {
-    let mut entries = Vec::new();
-    let mut start = 0;
-    while !bytes.is_empty() {
-        let (entry, taken) = Entry::read(&bytes)?;
-        if taken > bytes.len() {
-            return None;
-        }
-        bytes = bytes.slice(taken..);
-        entries.push((start, taken, entry));
-        start += taken;
-    }
-    Some(entries)
-}
-
-fn apply(index: &mut Index, entry: Entry, place: u64, length: usize, now: u64) {
-    match entry {
-        Entry::Removal(which) => {
-            index.remove(&which);
-        }
-        Entry::Record(key, record) if record.expires_at() > now => {
-            index.insert(&key, &record, place, length);
-        }
-        // It took the place of an older one all the same.
-        Entry::Record(key, _) => index.forget(&key),
-    }
-}
-
-fn is_zero(from: &mut impl Read) -> io::Result<bool> {
-    let mut bytes = [0; 4096];
-    loop {
-        match from.read(&mut bytes)? {
-            0 => return Ok(true),
-            count => {
-                if bytes.iter().take(count).any(|byte| *byte != 0) {
-                    return Ok(false);
-                }
-            }
-        }
-    }
 }
 
 /// Where a new file is made before it takes its place.
