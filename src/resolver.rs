@@ -5,6 +5,7 @@
 //! Knows no wire: neither gRPC above nor Feishu below. `grpc` calls it.
 
 mod assemble;
+mod core;
 pub mod failure;
 mod fallback;
 mod flight;

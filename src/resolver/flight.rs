@@ -12,7 +12,7 @@ use crate::{
     identity::{Identifier, UserIdType},
 };
 
-use super::{Failure, Tenant, judge::Verdict, tenant::Core};
+use super::{Failure, Tenant, core::Core, judge::Verdict};
 
 /// Everything that changes an answer of one tenant's. `Debug` shows no person.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -9,7 +9,7 @@ use crate::{
     identity::{Person, UserIdType},
 };
 
-use super::{Failure, Source};
+use super::{Failure, Reason, Source};
 
 /// The meaning of one identifier's rows.
 #[derive(Clone, Debug)]
@@ -117,6 +117,11 @@ impl Verdict {
             }
             _ => None,
         }
+    }
+
+    /// Whether nobody had the time to find out.
+    pub(super) fn is_late(&self) -> bool {
+        matches!(self, Self::Failed(failure) if failure.reason == Reason::DeadlineExceeded)
     }
 
     /// Whether several rows came that do not say who has left.

@@ -15,7 +15,7 @@ use super::{
     Failure, Source,
     flight::{self, FlightKey},
     judge::Verdict,
-    tenant::{Ask, Tenant, is_late},
+    tenant::{Ask, Tenant},
     traced::FlightSpan,
 };
 
@@ -231,7 +231,7 @@ impl Tenant {
             }
             // It was given up by others just when this one came, or there is nothing to fall back on any
             // more; there is time for another.
-            if is_late(&verdict) && Instant::now() < ask.wish.deadline {
+            if verdict.is_late() && Instant::now() < ask.wish.deadline {
                 drop(wait.stake);
                 wait = self.start(wait.person, wait.key, ask, None);
                 continue;
