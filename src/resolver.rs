@@ -254,7 +254,7 @@ impl Terms {
             patience: now + patience,
             wish: Wish {
                 // An answer needs a moment to reach the caller in time.
-                deadline: self.deadline.with_margin().instant(),
+                deadline: self.deadline.with_margin(now).instant(),
                 class,
                 caller: self.caller,
                 alone: self.identifiers == 1 && self.user_id_types.iter().count() <= 1,

@@ -57,6 +57,7 @@ pub(super) fn answers(
     source: Source,
 ) -> impl Stream<Item = Result<ResolveUserIdsStreamResponse, Status>> + Send {
     let state = Batches {
+        draining: identity.shutdown.draining().boxed(),
         most: identity.limits.max_in_flight_batches.max(1),
         identity,
         source,
@@ -67,7 +68,8 @@ pub(super) fn answers(
         identifiers: 0,
         is_short: false,
     };
-    unfold(state, |mut state| async {
+    // In a box, or all of it would be moved for each batch.
+    unfold(Box::new(state), |mut state| async {
         let next = state.next().await?;
         Some((next, state))
     })
@@ -83,6 +85,8 @@ pub(super) struct Source {
 
 struct Batches {
     identity: Identity,
+    /// Made once: to wait for it anew with each batch would take locks that all streams share.
+    draining: BoxFuture<'static, ()>,
     source: Source,
     most: usize,
     incoming: Incoming,
@@ -125,17 +129,17 @@ impl Batches {
         loop {
             let has_room = self.has_room();
             match &mut self.incoming {
+                Incoming::Open(_) if self.identity.shutdown.is_draining() => {
+                    self.incoming = Incoming::Ended(Err(draining()));
+                }
                 Incoming::Open(batches) => {
                     let (is_idle, memory) =
                         (self.in_flight.is_empty(), &self.identity.limits.memory);
                     let until = self.held.as_ref().map(|held| held.until);
                     tokio::select! {
-                        // A finished answer first: it makes room. Draining before reading on.
+                        // A finished answer first: it makes room.
                         biased;
                         Some(done) = self.in_flight.next() => return Some(Ok(self.hand_over(done))),
-                        () = self.identity.shutdown.draining() => {
-                            self.incoming = Incoming::Ended(Err(draining()));
-                        }
                         () = turn(until), if until.is_some() => {
                             if let Some(Held { batch, .. }) = self.held.take()
                                 && let Some(done) = self.take_up(batch)
@@ -156,6 +160,8 @@ impl Batches {
                                 self.incoming = Incoming::Ended(Err(unreadable(status)));
                             }
                         },
+                        // Last, since it has just been looked at: who has something to read does not wait.
+                        () = &mut self.draining => {}
                     }
                 }
                 Incoming::Ended(end) => {

@@ -1,12 +1,15 @@
 //! What an answer from memory costs in allocations, below tonic's own: whoever adds one there adds it
 //! to almost every call.
 
+#![expect(clippy::panic, reason = "tests")]
+
 use std::{
     collections::BTreeMap,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
+use bytes::BytesMut;
 use feishu_id::{
     backoff::random,
     batch::{BatchSettings, Batcher},
@@ -18,19 +21,27 @@ use feishu_id::{
     memory::Memory,
     metrics::{Identifiers, Waited},
     pb::identity::{
-        Identifier, Outcome, ResolveUserIdsRequest, identifier::Kind,
+        Identifier, Outcome, ResolveUserIdsRequest, ResolveUserIdsStreamRequest, identifier::Kind,
         identity_service_server::IdentityService,
+        resolve_user_ids_stream_response::Result as Answer,
     },
     quota::{Limit, Quota},
     resolver::{Resolver, Tenant},
     shutdown::Shutdown,
 };
-use futures_util::{FutureExt as _, future::BoxFuture};
-use tonic::Request;
+use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture};
+use http_body_util::Full;
+use prost::Message as _;
+use tonic::{Request, Streaming, codec::Codec as _};
+use tonic_prost::ProstCodec;
 
 /// The bound for one identifier: the list of answers, the ID in it, and the future's own box; one to
 /// spare.
 const MOST: u64 = 4;
+
+/// The bound for a batch of one on a stream: what is read (the identifier and the list it is in), the list
+/// of answers and the ID.
+const MOST_OF_A_BATCH: u64 = 4;
 
 /// Knows everybody.
 struct Everybody;
@@ -194,4 +205,46 @@ async fn measure(service: Identity, request: impl Fn(Vec<Kind>) -> Request<Resol
         assert!(counted.count_total <= most, "{count}: {counted:?}");
         assert!(counted.count_total > 0, "nothing was counted");
     }
+}
+
+/// So many batches of one person each, as they come over the wire.
+fn batches(count: u64) -> Streaming<ResolveUserIdsStreamRequest> {
+    let mut wire = BytesMut::new();
+    for batch_id in 0..count {
+        let who = Kind::Email("zhang.san@example.com".to_owned());
+        let batch = ResolveUserIdsStreamRequest {
+            batch_id,
+            request: Some(request(vec![who]).into_inner()),
+            timeout: None,
+        }
+        .encode_to_vec();
+        wire.extend_from_slice(&[0]);
+        wire.extend_from_slice(&u32::try_from(batch.len()).unwrap().to_be_bytes());
+        wire.extend_from_slice(&batch);
+    }
+    let mut codec = ProstCodec::<(), ResolveUserIdsStreamRequest>::default();
+    Streaming::new_request(codec.decoder(), Full::new(wire.freeze()), None, None)
+}
+
+#[tokio::test]
+async fn a_batch_of_one_on_a_stream_takes_no_more_than_four() {
+    let service = service(Callers::default());
+    let stream = service.resolve_user_ids_stream(Request::new(batches(100)));
+    let mut answers = stream.await.unwrap().into_inner();
+    // The first 16, which are read together, wait for one call.
+    for _ in 0..20 {
+        answers.next().await.unwrap().unwrap();
+    }
+    for _ in 20..100 {
+        let mut answered = None;
+        let counted = allocation_counter::measure(|| answered = answers.next().now_or_never());
+        let answer = answered.unwrap().unwrap().unwrap();
+        let Some(Answer::Response(response)) = answer.result else {
+            panic!("{answer:?}");
+        };
+        assert_eq!(response.resolutions[0].outcome(), Outcome::Resolved);
+        assert!(counted.count_total <= MOST_OF_A_BATCH, "{counted:?}");
+        assert!(counted.count_total > 0, "nothing was counted");
+    }
+    assert!(answers.next().await.is_none());
 }
