@@ -7,6 +7,7 @@ mod descriptors;
 mod gate;
 mod observe;
 mod persist;
+mod probes;
 mod reload;
 mod signals;
 mod tenant;
@@ -14,7 +15,6 @@ mod watch;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use futures_util::FutureExt as _;
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpListener, sync::Mutex};
 use tokio_util::task::AbortOnDropHandle;
@@ -22,6 +22,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use compose::Composer;
 use gate::Door;
+use probes::Probes;
 use reload::Reloader;
 use signals::Signals;
 
@@ -146,7 +147,7 @@ impl InProcess {
 /// at once.
 ///
 /// # Errors
-/// If it cannot start. Nothing is served then.
+/// If it cannot start. Nothing is served then, but probes have been answered meanwhile.
 pub async fn serve(config: Config, options: ServeOptions) -> Result<(), AppError> {
     let shutdown = Shutdown::default();
     // Before anything can be asked to stop, so that an early signal drains too.
@@ -155,15 +156,23 @@ pub async fn serve(config: Config, options: ServeOptions) -> Result<(), AppError
     let registry = Registry::new();
     observe::process(&registry);
     let traces = observe::Traces::start(&config.telemetry, &registry)?;
+    let memory = memory(&config, &registry);
+    let plain = settings(&config, &registry, memory.clone())?;
+    // Whoever probes is answered before there is anything to serve: a store may take half a minute to open,
+    // and who is starting is not dead. The API's own port opens last, so that nobody calls before.
+    let http = observe::listen(&config.http).await?;
+    let http_address = http.as_ref().and_then(|h| h.local_addr().ok());
+    let pages = observe::Serving::start(http, registry.clone(), &health_service);
+    let tracing = traces.tracing.clone();
+    let probes = Probes::start(&config, &plain, &tracing, &health_service, &shutdown).await?;
+    tracing::info!(health = ?probes.address(), http = ?http_address, "starting; open to probes");
     let composer = tokio::select! {
         composer = Composer::start(&config, &registry) => composer?,
-        // A disk may take its time.
         () = signals.next() => {
             tracing::info!("stopped before it served");
             return Ok(());
         }
     };
-    let memory = memory(&config, &registry);
     let services = services(
         &config,
         &composer,
@@ -172,24 +181,19 @@ pub async fn serve(config: Config, options: ServeOptions) -> Result<(), AppError
         &shutdown,
     )?;
     let grpc = listen("grpc.listen", config.grpc.listen).await?;
-    let probes = match config.grpc.health_listen {
-        Some(address) => Some(listen("grpc.health_listen", address).await?),
-        None => None,
-    };
-    let http = observe::listen(&config.http).await?;
     let tls = composer.tls.clone();
     observe::certificate(&registry, tls.as_ref());
     let settings = ServerSettings {
         max_connections: descriptors::make_room(config.grpc.max_connections),
         tls,
-        tracing: traces.tracing.clone().at(grpc.local_addr().ok()),
-        ..settings(&config, &registry, &composer.callers, memory)?
+        tracing: tracing.at(grpc.local_addr().ok()),
+        ..guarded(plain, &composer.callers)
     };
     let auditing = Auditing::start(composer.callers.audit().clone());
     let listening = Listening {
         grpc: grpc.local_addr().unwrap_or(config.grpc.listen),
-        health: probes.as_ref().and_then(|p| p.local_addr().ok()),
-        http: http.as_ref().and_then(|h| h.local_addr().ok()),
+        health: probes.address(),
+        http: http_address,
         tls: config.tls.as_ref().map(|tls| match tls.client_ca {
             Some(_) => Asks::ForCertificate,
             None => Asks::ForNone,
@@ -200,20 +204,10 @@ pub async fn serve(config: Config, options: ServeOptions) -> Result<(), AppError
     let reloads = options
         .reloading
         .map(|how| Reloader::start(how, composer.clone(), admin, &registry, &shutdown));
-    let pages = observe::Serving::start(http, registry, &health_service);
-    let serving = server::serve(grpc, services, settings.clone(), shutdown.clone());
-    let probes = match probes {
-        Some(listener) => {
-            let services = Services::default().with(health_server(health_service));
-            server::serve(listener, services, for_probes(settings), shutdown.clone())
-                .map(drop)
-                .boxed()
-        }
-        None => futures_util::future::ready(()).boxed(),
-    };
+    let serving = server::serve(grpc, services, settings, shutdown.clone());
     ready(&health, &listening, options.on_listening);
     let stop = AbortOnDropHandle::new(tokio::spawn(signals.stop(shutdown, config.drain.delay)));
-    let (outcome, ()) = tokio::join!(serving, probes);
+    let (outcome, ()) = tokio::join!(serving, probes.end());
     drop(stop);
     if let Some(reloads) = reloads {
         // It has ended with the first stage of the stop, unless a disk hangs.
@@ -227,19 +221,6 @@ pub async fn serve(config: Config, options: ServeOptions) -> Result<(), AppError
     pages.end().await;
     tracing::info!(cut_connections = outcome.cut_connections, "stopped");
     Ok(())
-}
-
-/// The port that serves health alone, for probes that have no certificate.
-fn for_probes(settings: ServerSettings) -> ServerSettings {
-    /// Connections at a time: a probe has one, for a moment.
-    const MAX_CONNECTIONS: usize = 256;
-    ServerSettings {
-        max_connections: settings.max_connections.min(MAX_CONNECTIONS),
-        tls: None,
-        // Nothing here needs a credential, and what is not here needs none to be told so.
-        gate: None,
-        ..settings
-    }
 }
 
 fn ready(
@@ -269,7 +250,7 @@ pub async fn in_process(config: Config) -> Result<InProcess, AppError> {
     let settings = ServerSettings {
         // There is no other replica to go to, and no way to connect again.
         max_connection_age: Duration::from_hours(365 * 24),
-        ..settings(&config, &registry, &composer.callers, memory)?
+        ..guarded(settings(&config, &registry, memory)?, &composer.callers)
     };
     let (client, service) = tokio::io::duplex(PIPE);
     let serving = server::serve_io(service, services, settings, shutdown);
@@ -329,10 +310,10 @@ fn memory(config: &Config, registry: &Registry) -> Memory {
     memory
 }
 
+/// What all listeners have in common. Nobody is asked who they are: see [`guarded`].
 fn settings(
     config: &Config,
     registry: &Registry,
-    callers: &Callers,
     memory: Memory,
 ) -> Result<ServerSettings, AppError> {
     let known = reflection::methods().map_err(AppError::Reflection)?;
@@ -345,11 +326,18 @@ fn settings(
         keepalive_interval: config.grpc.keepalive_interval,
         keepalive_timeout: config.grpc.keepalive_timeout,
         drain_timeout: config.drain.timeout,
-        gate: Some(Arc::new(Door(callers.clone()))),
         metrics: Rpcs::new(registry, known),
         arrivals: Arrivals::new(registry),
         ..ServerSettings::default()
     })
+}
+
+/// The API's: whoever calls is looked for among these.
+fn guarded(settings: ServerSettings, callers: &Callers) -> ServerSettings {
+    ServerSettings {
+        gate: Some(Arc::new(Door(callers.clone()))),
+        ..settings
+    }
 }
 
 async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, AppError> {
