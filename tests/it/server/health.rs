@@ -51,7 +51,7 @@ async fn nothing_serves_until_the_server_is_ready_but_it_lives() {
 
 /// What each RPC says of each name, in each state, as grpc-go's own server (health/server.go) says it when
 /// it is told the same statuses; `liveness` is SERVING until the end. Check, then the first message of
-/// Watch; None is the code `NOT_FOUND`.
+/// Watch; None is the code `NOT_FOUND`. `scripts/e2e` asks that server itself, beside the built program.
 #[tokio::test]
 async fn every_rpc_says_of_every_name_in_every_state_what_grpc_go_says() {
     use ServingStatus::{NotServing, ServiceUnknown, Serving};
