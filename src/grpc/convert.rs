@@ -9,7 +9,7 @@ use crate::{
     resolver::{Failure, Found, Ids, Kinds, Reason, Resolution, Resolved, Terms},
 };
 
-use super::{Arrival, status::Rejection};
+use super::{status::Rejection, work::Arrival};
 
 /// What a request asks for, for all whom it names.
 ///

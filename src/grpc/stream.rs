@@ -37,8 +37,9 @@ use crate::{
 };
 
 use super::{
-    Arrival, Batch, Identity, Recalled, access, convert, draining, no_memory,
+    Identity, access, convert, draining,
     status::{DOMAIN, Rejection},
+    work::{Arrival, Batch, Recalled, no_memory},
 };
 
 /// What a batch without a timeout gets: longer than a unary call, because bulk may wait its turn.
