@@ -17,7 +17,7 @@ scenario_attacks() {
     for kind in ${ATTACK_KINDS:-$("$ATTACK" kinds)}; do
         one_attack "$kind" "$seconds"
     done
-    say "A server of its own for each, with its default limits and $ATTACK_PEOPLE people in the cache. The good client asks for one of them 500 times a second, over 4 connections: for $seconds s alone, then for $seconds s beside the attacker, who connects anew whenever the server ends the connection. Memory over: the most there was during the attack, over what there was before. Limits: $ATTACK_MB MB, $ATTACK_RATIO x, no failure."
+    say "A server of its own for each, with its default limits and $ATTACK_PEOPLE people in the cache. The good client asks for one of them 500 times a second, over 4 connections: for $seconds s alone, then beside the attacker, who comes half a second later, for $seconds s, and connects anew whenever the server ends the connection. Memory over: the most there was during the attack, over what there was before. Limits: $ATTACK_MB MB, $ATTACK_RATIO x, no failure."
 }
 
 # one_attack KIND SECONDS: a row.
@@ -30,11 +30,12 @@ one_attack() {
     good_client before "$seconds"
     before=$(rss "$SERVER_PID")
     forget_peak "$SERVER_PID"
-    start siege "$ATTACK" siege "$kind" --server "$SERVER" --seconds $((seconds + 1))
-    local siege=$STARTED
+    begin_good_client during $((seconds + 1))
+    local good=$STARTED
     sleep 0.5
-    good_client during "$seconds"
-    end_load siege "$siege"
+    start siege "$ATTACK" siege "$kind" --server "$SERVER" --seconds "$seconds"
+    end_load siege "$STARTED"
+    end_load during "$good"
     over=$(($(rss_peak "$SERVER_PID") - before))
     ratio=$(ratio "$(of during latency_ms/p99)" "$(of before latency_ms/p99)")
     limits "$over <= $ATTACK_MB && $ratio <= $ATTACK_RATIO && $(of during failed) == 0" || turn=fails
@@ -43,7 +44,12 @@ one_attack() {
 }
 
 good_client() {
-    load "$1" unary --rate 500 --connections 4 --people "zipf:0:$ATTACK_PEOPLE" --seconds "$2"
+    begin_good_client "$@"
+    end_load "$1" "$STARTED"
+}
+
+begin_good_client() {
+    begin_load "$1" unary --rate 500 --connections 4 --people "zipf:0:$ATTACK_PEOPLE" --seconds "$2"
 }
 
 # limits EXPRESSION: whether it is true; the verdict of the run if not.

@@ -86,14 +86,35 @@ fn begin(
     // Two futures, so that one without TLS does not take up the room of one with.
     match settings.tls.clone() {
         None => running.spawn(async move {
-            let _seat = seat;
-            connections.run(stream, Some(address)).await
+            if !has_turn(&seat, &connections).await {
+                return End::Done;
+            }
+            ended(&seat, connections.run(stream, Some(address)).await)
         }),
         Some(tls) => running.spawn(async move {
-            let _seat = seat;
-            connections.run_tls(stream, address, tls).await
+            if !has_turn(&seat, &connections).await {
+                return End::Done;
+            }
+            ended(&seat, connections.run_tls(stream, address, tls).await)
         }),
     };
+}
+
+/// Waits until the connection may begin; false if a drain comes first.
+async fn has_turn(seat: &Seat, connections: &Connections) -> bool {
+    tokio::select! {
+        biased;
+        () = seat.turn() => true,
+        // Whoever has said nothing yet has nothing to lose.
+        () = connections.shutdown.draining() => false,
+    }
+}
+
+fn ended(seat: &Seat, end: End) -> End {
+    if end == End::Flooded {
+        seat.flooded();
+    }
+    end
 }
 
 /// Tells how a connection ended; its panic is a defect and is said, but takes nobody else along.

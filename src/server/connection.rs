@@ -2,6 +2,8 @@
 //! loop and by `serve_io`.
 
 use std::{
+    error::Error as _,
+    io,
     net::SocketAddr,
     sync::{
         Arc,
@@ -20,7 +22,7 @@ use tokio::{
 
 use super::{
     ServerSettings,
-    frames::Counted,
+    frames::{Counted, REFUSAL},
     handlers::{Driven, Handlers},
     preface,
     request::{Peer, Requests, Shared},
@@ -43,6 +45,8 @@ pub(super) enum End {
     Done,
     /// With something still open, because a bound was reached.
     Cut,
+    /// By us, because its client sent what only costs: the next one of that peer has to wait.
+    Flooded,
 }
 
 /// What every connection of a server needs. Cloning is cheap.
@@ -198,11 +202,29 @@ impl Connections {
 }
 
 fn done(ended: hyper::Result<()>) -> End {
-    if let Err(error) = ended {
-        // Says which limit was broken, or that the client has gone; nothing of its content.
-        tracing::debug!(%error, "connection ended with an error");
+    let Err(error) = ended else {
+        return End::Done;
+    };
+    // Says which limit was broken, or that the client has gone; nothing of its content.
+    let why = error.source().map(tracing::field::display);
+    tracing::debug!(%error, why, "connection ended with an error");
+    if is_flood(&error) {
+        End::Flooded
+    } else {
+        End::Done
     }
-    End::Done
+}
+
+/// Whether h2 or `frames` had enough of it. Other errors may be a client's that does not know better.
+fn is_flood(error: &hyper::Error) -> bool {
+    let Some(why) = error.source() else {
+        return false;
+    };
+    let by_h2 = why.downcast_ref::<h2::Error>().is_some_and(|error| {
+        error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM) && !error.is_remote()
+    });
+    let by_frames = why.downcast_ref::<io::Error>();
+    by_h2 || by_frames.is_some_and(|error| error.kind() == REFUSAL)
 }
 
 fn http2_builder(settings: &ServerSettings, handlers: Handlers) -> http2::Builder<Handlers> {

@@ -30,8 +30,12 @@ const SETTINGS_COST: u32 = 100;
 /// about this long; what a flood of PINGs is answered with pays for a quarter of it.
 const BYTES_A_FRAME: usize = 64;
 
-/// A message of gRPC has a prefix of so many bytes: smaller DATA frames are pieces of nothing.
+/// A message of gRPC has a prefix of so many bytes: smaller DATA frames are crumbs.
 const MESSAGE_PREFIX: usize = 5;
+
+/// After so many crumbs whoever the message is for gets to take them: h2 keeps some hundred bytes for each
+/// until then, and reads on without a pause as long as there is something to read.
+const CRUMBS: u32 = 256;
 
 /// Frame types and flags (RFC 9113, section 6).
 const DATA: u8 = 0;
@@ -42,7 +46,7 @@ const END_STREAM: u8 = 1;
 const ENHANCE_YOUR_CALM: u32 = 11;
 
 /// What the client is told, beside the code.
-const TOO_MANY: &[u8] = b"too_many_control_frames";
+const DEBUG_DATA: &[u8] = b"too_many_control_frames";
 
 /// A connection that ends when its client sends too many frames that carry no request.
 pub(super) struct Counted<IO> {
@@ -52,6 +56,8 @@ pub(super) struct Counted<IO> {
     rpcs: Rpcs,
     /// The last write was not taken whole: a frame may be on its way.
     is_amid_write: bool,
+    /// Crumbs that may yet be read before the next pause.
+    crumbs: u32,
 }
 
 /// Where in the frames the reading is.
@@ -74,6 +80,9 @@ struct Bill {
     is_over: bool,
 }
 
+/// What reading fails with once the client has sent too many; a socket's own reading never does.
+pub(super) const REFUSAL: io::ErrorKind = io::ErrorKind::ConnectionAborted;
+
 impl<IO> Counted<IO> {
     /// The connection from its first byte, before the preface; `most` frames a second.
     pub(super) fn new(io: IO, most: u32, rpcs: Rpcs) -> Self {
@@ -94,19 +103,21 @@ impl<IO> Counted<IO> {
             },
             rpcs,
             is_amid_write: false,
+            crumbs: CRUMBS,
         }
     }
 }
 
 impl Frames {
-    /// Goes on through the bytes that have come.
-    fn read(&mut self, mut bytes: &[u8], bill: &mut Bill) {
+    /// Goes on through the bytes that have come. Says how many crumbs begin in them.
+    fn read(&mut self, mut bytes: &[u8], bill: &mut Bill) -> u32 {
+        let mut crumbs = 0;
         loop {
             let skipped = self.rest.min(bytes.len());
             self.rest -= skipped;
             bytes = bytes.get(skipped..).unwrap_or_default();
             if bytes.is_empty() {
-                return;
+                return crumbs;
             }
             let whole = match (self.filled, bytes.split_first_chunk::<9>()) {
                 (0, Some((head, after))) => {
@@ -116,8 +127,8 @@ impl Frames {
                 _ => self.piece(&mut bytes),
             };
             match whole {
-                Some(head) => self.frame(head, bill),
-                None => return,
+                Some(head) => crumbs += u32::from(self.frame(head, bill)),
+                None => return crumbs,
             }
         }
     }
@@ -139,11 +150,16 @@ impl Frames {
         Some(self.head)
     }
 
-    fn frame(&mut self, head: [u8; 9], bill: &mut Bill) {
+    /// Says whether it is a crumb.
+    fn frame(&mut self, head: [u8; 9], bill: &mut Bill) -> bool {
         let [a, b, c, kind, flags, stream @ ..] = head;
         self.rest = usize::try_from(u32::from_be_bytes([0, a, b, c])).unwrap_or(usize::MAX);
         match kind {
             DATA if self.rest >= MESSAGE_PREFIX || flags & END_STREAM != 0 => {}
+            DATA => {
+                bill.charge(1);
+                return true;
+            }
             // Each request may be cancelled.
             HEADERS => {
                 self.last_stream = self.last_stream.max(u32::from_be_bytes(stream));
@@ -152,6 +168,7 @@ impl Frames {
             SETTINGS => bill.charge(SETTINGS_COST),
             _ => bill.charge(1),
         }
+        false
     }
 }
 
@@ -184,7 +201,8 @@ impl<IO: AsyncWrite + Unpin> Counted<IO> {
             drop(Pin::new(&mut self.io).poll_write(cx, &goaway(self.frames.last_stream)));
             drop(Pin::new(&mut self.io).poll_flush(cx));
         }
-        io::Error::new(io::ErrorKind::ConnectionAborted, "too many control frames")
+        // Of which h2 hands on the kind and the text alone.
+        io::Error::new(REFUSAL, "too many control frames")
     }
 
     fn written(&mut self, written: &Poll<io::Result<usize>>, offered: usize) {
@@ -197,11 +215,11 @@ impl<IO: AsyncWrite + Unpin> Counted<IO> {
 }
 
 fn goaway(last_stream: u32) -> Vec<u8> {
-    let length = u8::try_from(8 + TOO_MANY.len()).unwrap_or(u8::MAX);
+    let length = u8::try_from(8 + DEBUG_DATA.len()).unwrap_or(u8::MAX);
     let mut frame = vec![0, 0, length, GOAWAY, 0, 0, 0, 0, 0];
     frame.extend_from_slice(&last_stream.to_be_bytes());
     frame.extend_from_slice(&ENHANCE_YOUR_CALM.to_be_bytes());
-    frame.extend_from_slice(TOO_MANY);
+    frame.extend_from_slice(DEBUG_DATA);
     frame
 }
 
@@ -212,10 +230,19 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncRead for Counted<IO> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        if this.crumbs == 0 {
+            this.crumbs = CRUMBS;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let before = buf.filled().len();
         let read = Pin::new(&mut this.io).poll_read(cx, buf);
+        if read.is_pending() {
+            this.crumbs = CRUMBS;
+        }
         let new = buf.filled().get(before..).unwrap_or_default();
-        this.frames.read(new, &mut this.bill);
+        let crumbs = this.frames.read(new, &mut this.bill);
+        this.crumbs = this.crumbs.saturating_sub(crumbs);
         if this.bill.is_over {
             // Nothing has been read, if reading has failed.
             buf.set_filled(before);
@@ -343,6 +370,28 @@ mod tests {
             server.write_all(&[0; 10 * BYTES_A_FRAME]).await.unwrap();
             client.write_all(&ten).await.unwrap();
             server.read_exact(&mut read).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_sends_crumbs_pauses_between_and_nobody_else() {
+        for (size, turns) in [(1, 4), (MESSAGE_PREFIX, 1)] {
+            let (mut client, server) = duplex(1 << 20);
+            let mut server = Counted::new(server, 10_000, Rpcs::default());
+            client.write_all(PREFACE).await.unwrap();
+            server.read_exact(&mut [0; PREFACE.len()]).await.unwrap();
+            let sent = frame(DATA, 0, size).repeat(1024);
+            client.write_all(&sent).await.unwrap();
+            let (mut left, mut told) = (sent.len(), 1);
+            while left > 0 {
+                // Of so many frames at a time.
+                let mut piece = vec![0; 64 * (9 + size)];
+                match futures_util::poll!(Box::pin(server.read(&mut piece))) {
+                    Poll::Ready(read) => left -= read.unwrap(),
+                    Poll::Pending => told += 1,
+                }
+            }
+            assert_eq!(told, turns, "{size}");
         }
     }
 

@@ -1,14 +1,24 @@
 //! How many connections there may be: so many in all, and so many from one address, so that one client
-//! gone wild leaves room for the others. Called by the accept loop; a connection keeps its seat.
+//! gone wild leaves room for the others; and from when on one is looked at. Called by the accept loop; a
+//! connection keeps its seat.
 
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv6Addr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
+
+use tokio::time::{Instant, sleep_until};
 
 use super::ServerSettings;
 use crate::metrics::Refusal;
+
+/// How long a peer's next connections wait after one that was closed for flooding. What a socket's buffer
+/// holds costs some milliseconds of a thread before the flood is noticed: so they are a hundredth of the time
+/// at most, however fast its client comes back. Others behind the same address wait a second for a new
+/// connection, and lose none.
+const PENANCE: Duration = Duration::from_secs(1);
 
 /// The bits of an IPv6 address that belong to one customer: a /64 is the smallest network, and whoever
 /// has one has all of its addresses.
@@ -27,12 +37,16 @@ struct Taken {
     all: usize,
     /// By whom; nobody who has none.
     of: HashMap<IpAddr, usize>,
+    /// Who has flooded of late, and until when they wait.
+    penitent: HashMap<IpAddr, Instant>,
 }
 
 /// A seat; free again when dropped.
 pub(super) struct Seat {
     taken: Arc<Mutex<Taken>>,
     peer: IpAddr,
+    /// When its connection may begin.
+    from: Option<Instant>,
 }
 
 impl Seats {
@@ -58,10 +72,29 @@ impl Seats {
         }
         *of_peer += 1;
         taken.all += 1;
+        let from = taken.penitent.get(&peer).copied();
         Ok(Seat {
             taken: Arc::clone(&self.taken),
             peer,
+            from,
         })
+    }
+}
+
+impl Seat {
+    /// Completes when its connection may begin: at once, unless the peer has just flooded.
+    pub(super) async fn turn(&self) {
+        if let Some(from) = self.from {
+            sleep_until(from).await;
+        }
+    }
+
+    /// Its connection was closed for flooding.
+    pub(super) fn flooded(&self) {
+        let now = Instant::now();
+        let mut taken = lock(&self.taken);
+        taken.penitent.retain(|_, until| *until > now);
+        taken.penitent.insert(self.peer, now + PENANCE);
     }
 }
 
@@ -121,6 +154,29 @@ mod tests {
         assert!(take(&seats, "192.0.2.2").is_ok());
         drop(first);
         assert!(take(&seats, "192.0.2.1").is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_flooded_waits_a_second_and_nobody_else() {
+        let seats = seats(10, 10);
+        let before = take(&seats, "192.0.2.1").unwrap();
+        take(&seats, "192.0.2.1").unwrap().flooded();
+        take(&seats, "192.0.2.9").unwrap().flooded();
+        let began = Instant::now();
+        before.turn().await;
+        take(&seats, "192.0.2.2").unwrap().turn().await;
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        let after = take(&seats, "192.0.2.1").unwrap();
+        after.turn().await;
+        assert_eq!(began.elapsed(), PENANCE);
+        take(&seats, "192.0.2.1").unwrap().turn().await;
+        assert_eq!(began.elapsed(), PENANCE);
+        after.flooded();
+        assert_eq!(
+            lock(&seats.taken).penitent.len(),
+            1,
+            "the other is forgotten"
+        );
     }
 
     #[test]
