@@ -89,13 +89,15 @@ fn begin(
             if !has_turn(&seat, &connections).await {
                 return End::Done;
             }
-            ended(&seat, connections.run(stream, Some(address)).await)
+            let end = connections.clone().run(stream, Some(address)).await;
+            ended(&seat, &connections, end)
         }),
         Some(tls) => running.spawn(async move {
             if !has_turn(&seat, &connections).await {
                 return End::Done;
             }
-            ended(&seat, connections.run_tls(stream, address, tls).await)
+            let end = connections.clone().run_tls(stream, address, tls).await;
+            ended(&seat, &connections, end)
         }),
     };
 }
@@ -110,8 +112,9 @@ async fn has_turn(seat: &Seat, connections: &Connections) -> bool {
     }
 }
 
-fn ended(seat: &Seat, end: End) -> End {
+fn ended(seat: &Seat, connections: &Connections, end: End) -> End {
     if end == End::Flooded {
+        connections.shared.settings().metrics.flooded();
         seat.flooded();
     }
     end

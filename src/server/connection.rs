@@ -118,7 +118,7 @@ impl Connections {
         let settings = self.shared.settings();
         let preface_timeout = settings.preface_timeout;
         let frames = settings.max_control_frames_per_second;
-        let io = Counted::new(io, frames, settings.metrics.clone());
+        let io = Counted::new(io, frames);
         let begun = tokio::select! {
             biased;
             // Whoever has said nothing yet has nothing to lose.

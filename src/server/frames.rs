@@ -16,7 +16,6 @@ use tokio::{
 };
 
 use super::preface::PREFACE;
-use crate::metrics::Rpcs;
 
 /// What the limit counts in.
 const WINDOW: Duration = Duration::from_secs(1);
@@ -53,7 +52,6 @@ pub(super) struct Counted<IO> {
     io: IO,
     frames: Frames,
     bill: Bill,
-    rpcs: Rpcs,
     /// The last write was not taken whole: a frame may be on its way.
     is_amid_write: bool,
     /// Crumbs that may yet be read before the next pause.
@@ -85,7 +83,7 @@ pub(super) const REFUSAL: io::ErrorKind = io::ErrorKind::ConnectionAborted;
 
 impl<IO> Counted<IO> {
     /// The connection from its first byte, before the preface; `most` frames a second.
-    pub(super) fn new(io: IO, most: u32, rpcs: Rpcs) -> Self {
+    pub(super) fn new(io: IO, most: u32) -> Self {
         Self {
             io,
             frames: Frames {
@@ -101,7 +99,6 @@ impl<IO> Counted<IO> {
                 since: Instant::now(),
                 is_over: false,
             },
-            rpcs,
             is_amid_write: false,
             crumbs: CRUMBS,
         }
@@ -195,7 +192,6 @@ impl Bill {
 impl<IO: AsyncWrite + Unpin> Counted<IO> {
     /// Says why, if that can be said in between; then the connection is done with.
     fn refuse(&mut self, cx: &mut Context<'_>) -> io::Error {
-        self.rpcs.flooded();
         if !self.is_amid_write {
             // Best effort: nobody waits for who floods.
             drop(Pin::new(&mut self.io).poll_write(cx, &goaway(self.frames.last_stream)));
@@ -312,7 +308,7 @@ mod tests {
     /// A client, and the server's side with room for ten frames a second, past the preface.
     async fn connection() -> (DuplexStream, Counted<DuplexStream>) {
         let (mut client, server) = duplex(1 << 20);
-        let mut server = Counted::new(server, 10, Rpcs::default());
+        let mut server = Counted::new(server, 10);
         client.write_all(PREFACE).await.unwrap();
         server.read_exact(&mut [0; PREFACE.len()]).await.unwrap();
         (client, server)
@@ -377,7 +373,7 @@ mod tests {
     async fn whoever_sends_crumbs_pauses_between_and_nobody_else() {
         for (size, turns) in [(1, 4), (MESSAGE_PREFIX, 1)] {
             let (mut client, server) = duplex(1 << 20);
-            let mut server = Counted::new(server, 10_000, Rpcs::default());
+            let mut server = Counted::new(server, 10_000);
             client.write_all(PREFACE).await.unwrap();
             server.read_exact(&mut [0; PREFACE.len()]).await.unwrap();
             let sent = frame(DATA, 0, size).repeat(1024);

@@ -12,7 +12,7 @@ use std::{
 use tokio::time::{Instant, sleep_until};
 
 use super::ServerSettings;
-use crate::metrics::Refusal;
+use crate::{log_limit::LogLimit, metrics::Refusal};
 
 /// How long a peer's next connections wait after one that was closed for flooding. What a socket's buffer
 /// holds costs some milliseconds of a thread before the flood is noticed: so they are a hundredth of the time
@@ -28,6 +28,7 @@ const NETWORK: u128 = !0 << 64;
 #[derive(Clone)]
 pub(super) struct Seats {
     taken: Arc<Mutex<Taken>>,
+    floods: Arc<LogLimit<()>>,
     most: usize,
     most_of_peer: usize,
 }
@@ -47,12 +48,14 @@ pub(super) struct Seat {
     peer: IpAddr,
     /// When its connection may begin.
     from: Option<Instant>,
+    floods: Arc<LogLimit<()>>,
 }
 
 impl Seats {
     pub(super) fn new(settings: &ServerSettings) -> Self {
         Self {
             taken: Arc::default(),
+            floods: Arc::default(),
             most: settings.max_connections,
             most_of_peer: settings.max_connections_per_peer,
         }
@@ -77,6 +80,7 @@ impl Seats {
             taken: Arc::clone(&self.taken),
             peer,
             from,
+            floods: Arc::clone(&self.floods),
         })
     }
 }
@@ -95,6 +99,14 @@ impl Seat {
         let mut taken = lock(&self.taken);
         taken.penitent.retain(|_, until| *until > now);
         taken.penitent.insert(self.peer, now + PENANCE);
+        drop(taken);
+        if let Some(untold) = self.floods.tell((), now) {
+            tracing::warn!(
+                peer = %self.peer,
+                untold,
+                "connection closed: its client floods; this peer's next ones wait a second"
+            );
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! Frames without end: each kind ends its own connection, and costs nobody else anything.
 
-use std::sync::atomic::Ordering;
+use std::{sync::atomic::Ordering, time::Duration};
 
-use feishu_id::server::ServerSettings;
+use feishu_id::{pb::health::HealthCheckRequest, server::ServerSettings};
+use tokio::time::Instant;
 
 use super::{
     raw::{
@@ -174,4 +175,25 @@ async fn an_honest_client_that_acknowledges_much_is_left_alone() {
         let trailers = |frame: &super::raw::Frame| frame.kind == HEADERS && frame.flags & 1 != 0;
         while !trailers(&raw.until(HEADERS).await.unwrap()) {}
     }
+}
+
+#[tokio::test]
+async fn after_a_flood_the_next_connection_waits_and_those_there_are_do_not() {
+    let server = Running::start(ServerSettings::default()).await;
+    let mut there = server.health_client().await;
+    let liveness = || HealthCheckRequest {
+        service: "liveness".to_owned(),
+    };
+    there.check(liveness()).await.unwrap();
+    let mut raw = Raw::open(server.address).await;
+    (0..MANY).for_each(|_| raw.frame(PRIORITY, 0, 1, &[0, 0, 0, 3, 1]));
+    raw.send_until(GOAWAY).await.unwrap();
+    // Until it has been taken note of.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let began = Instant::now();
+    there.check(liveness()).await.unwrap();
+    assert!(began.elapsed() < Duration::from_millis(500));
+    let mut next = server.health_client().await;
+    next.check(liveness()).await.unwrap();
+    assert!(began.elapsed() > Duration::from_millis(700));
 }
