@@ -112,7 +112,7 @@ metrics! {
         "The moment at which the certificate in use expires, in seconds since 1970.";
     /// `feishu_id_connection_floods_total`
     CONNECTION_FLOODS: Counter "connection_floods",
-        "Connections ended because their clients flooded them: frames that carry no request, streams, resets. Further ones of that peer wait a second.";
+        "Connections ended because their clients flooded them: frames that carry no request, streams, resets. Further ones of that peer wait half a second.";
     /// `feishu_id_request_memory_bytes`
     REQUEST_MEMORY: Gauge "request_memory" in Bytes,
         "Memory counted against grpc.max_bytes_in_flight: large messages, people being looked up, large answers.";
