@@ -31,8 +31,16 @@ impl Scratch {
         }
     }
 
+    /// Once the lock is free: a program that another test has just started holds whatever this process had
+    /// open until it begins.
     fn open(&self) -> Opened {
-        open(&self.settings(100_000)).unwrap()
+        for _ in 0..100 {
+            match open(&self.settings(100_000)) {
+                Err(Unavailable::InUse(_)) => std::thread::sleep(Duration::from_millis(10)),
+                opened => return opened.unwrap(),
+            }
+        }
+        unreachable!("the lock stays taken")
     }
 
     fn file(&self) -> PathBuf {
