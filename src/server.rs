@@ -5,6 +5,7 @@
 
 mod accept;
 mod answering;
+mod bill;
 mod connection;
 mod frames;
 mod gate;
@@ -43,6 +44,7 @@ use self::{
     connection::{Connections, End},
     handlers::Handlers,
     request::Shared,
+    seats::Seats,
 };
 use crate::shutdown::Shutdown;
 
@@ -83,8 +85,9 @@ pub async fn serve_io<IO>(io: IO, services: Services, settings: ServerSettings, 
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let seat = Seats::new(&settings).only();
     let connections = Connections::new(services, settings, shutdown);
-    connections.clone().run(io, None).await;
+    connections.clone().run(io, None, seat).await;
     connections.handlers_gone().await;
 }
 

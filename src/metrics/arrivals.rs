@@ -12,12 +12,14 @@ use super::{
 };
 
 label! {
-    /// Why a connection was closed as soon as it came.
+    /// Why a connection was closed before its first byte was read.
     Refusal {
         /// There are too many.
         TooMany = "too_many",
         /// There are too many from the same address.
         TooManyOfPeer = "too_many_of_peer",
+        /// Others from the same address flood, and it has waited too long for them.
+        Flooding = "flooding",
     }
 }
 

@@ -85,39 +85,9 @@ fn begin(
     let connections = connections.clone();
     // Two futures, so that one without TLS does not take up the room of one with.
     match settings.tls.clone() {
-        None => running.spawn(async move {
-            if !has_turn(&seat, &connections).await {
-                return End::Done;
-            }
-            let end = connections.clone().run(stream, Some(address)).await;
-            ended(&seat, &connections, end)
-        }),
-        Some(tls) => running.spawn(async move {
-            if !has_turn(&seat, &connections).await {
-                return End::Done;
-            }
-            let end = connections.clone().run_tls(stream, address, tls).await;
-            ended(&seat, &connections, end)
-        }),
+        None => running.spawn(connections.run(stream, Some(address), seat)),
+        Some(tls) => running.spawn(connections.run_tls(stream, address, seat, tls)),
     };
-}
-
-/// Waits until the connection may begin; false if a drain comes first.
-async fn has_turn(seat: &Seat, connections: &Connections) -> bool {
-    tokio::select! {
-        biased;
-        () = seat.turn() => true,
-        // Whoever has said nothing yet has nothing to lose.
-        () = connections.shutdown.draining() => false,
-    }
-}
-
-fn ended(seat: &Seat, connections: &Connections, end: End) -> End {
-    if end == End::Flooded {
-        connections.shared.settings().metrics.flooded();
-        seat.flooded();
-    }
-    end
 }
 
 /// Tells how a connection ended; its panic is a defect and is said, but takes nobody else along.
@@ -162,7 +132,7 @@ impl Complaint {
     fn of(refusal: Refusal) -> Self {
         match refusal {
             Refusal::TooMany => Self::TooMany,
-            Refusal::TooManyOfPeer => Self::TooManyOfPeer,
+            Refusal::TooManyOfPeer | Refusal::Flooding => Self::TooManyOfPeer,
         }
     }
 }

@@ -26,6 +26,7 @@ use super::{
     handlers::{Driven, Handlers},
     preface,
     request::{Peer, Requests, Shared},
+    seats::Seat,
     tls::{self, Failure, Shaken, Tls},
 };
 use crate::{
@@ -75,18 +76,30 @@ impl Drop for Open {
 
 impl Connections {
     /// Serves one connection until it ends, is too old, or is drained.
-    pub(super) async fn run<IO>(self, io: IO, address: Option<SocketAddr>) -> End
+    pub(super) async fn run<IO>(self, io: IO, address: Option<SocketAddr>, seat: Seat) -> End
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let _open = Open::new(self.shared.settings().metrics.clone());
-        self.begin(io, address, None).await
+        if !self.has_turn(&seat).await {
+            return End::Done;
+        }
+        self.begin(io, address, None, &seat).await
     }
 
     /// The same with TLS in between.
-    pub(super) async fn run_tls(self, tcp: TcpStream, address: SocketAddr, tls: Tls) -> End {
+    pub(super) async fn run_tls(
+        self,
+        tcp: TcpStream,
+        address: SocketAddr,
+        seat: Seat,
+        tls: Tls,
+    ) -> End {
         let settings = self.shared.settings();
         let _open = Open::new(settings.metrics.clone());
+        if !self.has_turn(&seat).await {
+            return End::Done;
+        }
         let shaken = tokio::select! {
             biased;
             () = self.shutdown.draining() => return End::Done,
@@ -95,7 +108,9 @@ impl Connections {
         // A connection lasts: it needs no handle of what later ones begin with.
         drop(tls);
         let failure = match shaken {
-            Ok(Ok(Shaken { io, names })) => return self.begin(io, Some(address), names).await,
+            Ok(Ok(Shaken { io, names })) => {
+                return self.begin(io, Some(address), names, &seat).await;
+            }
             Ok(Err(failure)) => failure,
             Err(_elapsed) => Failure::Failed(HandshakeFailure::TimedOut),
         };
@@ -106,7 +121,42 @@ impl Connections {
         End::Done
     }
 
+    /// Waits until the connection may begin; false if it may not.
+    async fn has_turn(&self, seat: &Seat) -> bool {
+        let turn = tokio::select! {
+            biased;
+            turn = seat.turn() => turn,
+            // Whoever has said nothing yet has nothing to lose.
+            () = self.shutdown.draining() => return false,
+        };
+        if let Err(reason) = turn {
+            self.shared.settings().arrivals.refused(reason);
+        }
+        turn.is_ok()
+    }
+
     async fn begin<IO>(
+        self,
+        io: IO,
+        address: Option<SocketAddr>,
+        names: Option<CertificateNames>,
+        seat: &Seat,
+    ) -> End
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let shared = Arc::clone(&self.shared);
+        let end = self
+            .expect(Counted::new(io, seat.account()), address, names)
+            .await;
+        if end == End::Flooded {
+            shared.settings().metrics.flooded();
+            seat.flooded();
+        }
+        end
+    }
+
+    async fn expect<IO>(
         self,
         io: IO,
         address: Option<SocketAddr>,
@@ -115,10 +165,7 @@ impl Connections {
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let settings = self.shared.settings();
-        let preface_timeout = settings.preface_timeout;
-        let frames = settings.max_control_frames_per_second;
-        let io = Counted::new(io, frames);
+        let preface_timeout = self.shared.settings().preface_timeout;
         let begun = tokio::select! {
             biased;
             // Whoever has said nothing yet has nothing to lose.

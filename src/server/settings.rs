@@ -77,9 +77,10 @@ pub struct ServerSettings {
     /// Time in which a client takes the next piece of an answer (a large message, or some 32 kB), or the
     /// stream is reset: 5 minutes, so that a program may pause to work on what it has read.
     pub stall_timeout: Duration,
-    /// Frames a second on one connection that neither begin a request nor bring part of a message, beyond
-    /// those that acknowledge answers; more end the connection. 10,000 cost 10 ms of processor; the
-    /// busiest honest client, grpc-go measuring round trips on loopback, sends about as many.
+    /// Frames a second from one address (as above) that neither begin a request nor bring part of a message,
+    /// beyond those that acknowledge answers, and beyond a tenth of this that each connection has for
+    /// itself; more end the connection. 10,000 cost 10 ms of processor; the busiest honest client, grpc-go
+    /// measuring round trips on loopback, sends about as many, and is sent the answers that pay for them.
     pub max_control_frames_per_second: u32,
     /// Paths that the limit on requests does not count, by their beginning: a busy server is not a dead one.
     pub uncounted_paths: &'static [&'static str],

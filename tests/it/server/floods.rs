@@ -3,7 +3,7 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use feishu_id::{pb::health::HealthCheckRequest, server::ServerSettings};
-use tokio::time::Instant;
+use tokio::{io::AsyncWriteExt as _, time::Instant};
 
 use super::{
     raw::{
@@ -195,5 +195,22 @@ async fn after_a_flood_the_next_connection_waits_and_those_there_are_do_not() {
     assert!(began.elapsed() < Duration::from_millis(250));
     let mut next = server.health_client().await;
     next.check(liveness()).await.unwrap();
+    assert!(began.elapsed() > Duration::from_millis(250));
+}
+
+#[tokio::test]
+async fn who_leaves_before_the_limit_and_comes_back_has_gained_nothing() {
+    let server = Running::start(ServerSettings::default()).await;
+    for _ in 0..3 {
+        let mut raw = Raw::open(server.address).await;
+        (0..9000).for_each(|_| raw.frame(PRIORITY, 0, 1, &[0, 0, 0, 3, 1]));
+        raw.send().await;
+        raw.tcp.shutdown().await.unwrap();
+        // Until they have been read.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let began = Instant::now();
+    let mut next = server.health_client().await;
+    next.check(HealthCheckRequest::default()).await.unwrap();
     assert!(began.elapsed() > Duration::from_millis(250));
 }
