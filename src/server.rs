@@ -21,6 +21,7 @@ mod services;
 mod settings;
 mod timeout;
 mod tls;
+mod turns;
 mod upload;
 mod waiting;
 

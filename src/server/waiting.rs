@@ -6,13 +6,17 @@
 use std::{
     cell::Cell,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::handlers::{Handler, Open};
+use super::{
+    handlers::{Handler, Open},
+    turns::{Place, Turns},
+};
 
 /// How long after its deadline a stream may still take its trailers: whoever takes anything has them in a
 /// round trip.
@@ -54,6 +58,8 @@ pub(super) struct Waiting {
     until: Option<Instant>,
     /// Made for the first such wait.
     timer: Option<Pin<Box<Sleep>>>,
+    turns: Arc<Turns>,
+    place: Place,
     _open: Open,
 }
 
@@ -64,12 +70,15 @@ impl Waiting {
         said: Option<WaitsFor>,
         patience: Duration,
         open: Open,
+        turns: Arc<Turns>,
     ) -> Self {
         let mut waiting = Self {
             handler,
             patience,
             until: None,
             timer: None,
+            turns,
+            place: Place::default(),
             _open: open,
         };
         waiting.hear(said);
@@ -95,7 +104,12 @@ impl Future for Waiting {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
+        if !this.turns.may_work(&mut this.place, cx.waker()) {
+            return Poll::Pending;
+        }
+        let began = Instant::now();
         let (polled, said) = poll(&mut this.handler, cx);
+        this.turns.worked(began.elapsed());
         if polled.is_ready() {
             return Poll::Ready(());
         }
@@ -148,7 +162,13 @@ mod tests {
             say(WaitsFor::Service);
             sleep(Duration::from_secs(1000)).await;
         };
-        Waiting::new(handler.boxed(), None, PATIENCE, Open::default())
+        Waiting::new(
+            handler.boxed(),
+            None,
+            PATIENCE,
+            Open::default(),
+            Arc::default(),
+        )
     }
 
     async fn lasts(waiting: Waiting) -> u64 {

@@ -103,7 +103,10 @@ async fn what_is_spread_over_time_or_acknowledges_answers_is_borne() {
     let hundred = frame(PING, 0, 8).repeat(100);
     for _ in 0..10 {
         client.write_all(&hundred).await.unwrap();
-        server.read_exact(&mut vec![0; hundred.len()]).await.unwrap();
+        server
+            .read_exact(&mut vec![0; hundred.len()])
+            .await
+            .unwrap();
         advance(Duration::from_secs(1)).await;
     }
     let ten = frame(PING, 0, 8).repeat(10);
