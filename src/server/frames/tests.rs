@@ -15,10 +15,15 @@ const WINDOW_UPDATE: u8 = 8;
 const RST_STREAM: u8 = 3;
 
 fn frame(kind: u8, flags: u8, payload: usize) -> Vec<u8> {
-    let length = u32::try_from(payload).unwrap().to_be_bytes();
-    let mut frame = length[1..].to_vec();
-    frame.extend_from_slice(&[kind, flags, 0, 0, 0, 5]);
-    frame.resize(9 + payload, 0);
+    frame_of(kind, flags, 5, &vec![0; payload])
+}
+
+fn frame_of(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let mut frame = length.split_at(1).1.to_vec();
+    frame.extend_from_slice(&[kind, flags]);
+    frame.extend_from_slice(&stream.to_be_bytes());
+    frame.extend_from_slice(payload);
     frame
 }
 
@@ -43,14 +48,11 @@ async fn connection_of(account: Account) -> (DuplexStream, Counted<DuplexStream>
     (client, server)
 }
 
-/// These again and again, each time on another stream.
-fn on_new_streams(frames: &[Vec<u8>], times: u32) -> Vec<Vec<u8>> {
+/// The kind, flags and length of frames, and these again and again, each time on another stream.
+fn on_new_streams(frames: &[(u8, u8, usize)], times: u32) -> Vec<Vec<u8>> {
     let on = |n: u32| {
-        let mut frames = frames.to_vec();
-        for frame in &mut frames {
-            frame[5..9].copy_from_slice(&(2 * n + 1).to_be_bytes());
-        }
-        frames
+        let frame = |(kind, flags, payload)| frame_of(kind, flags, 2 * n + 1, &vec![0; payload]);
+        frames.iter().copied().map(frame).collect::<Vec<_>>()
     };
     (0..times).flat_map(on).collect()
 }
@@ -85,15 +87,15 @@ async fn frames_without_a_request_are_counted_however_they_are_read() {
 
 #[tokio::test(start_paused = true)]
 async fn requests_and_their_messages_cost_nothing() {
-    let request = [frame(HEADERS, 4, 60), frame(DATA, 0, 5), frame(DATA, 1, 0)];
+    let request = [(HEADERS, 4, 60), (DATA, 0, 5), (DATA, 1, 0)];
     assert!(bears(&on_new_streams(&request, 1000), 4096).await);
-    let cancelled = [frame(HEADERS, 4, 60), frame(RST_STREAM, 0, 4)];
+    let cancelled = [(HEADERS, 4, 60), (RST_STREAM, 0, 4)];
     assert!(bears(&on_new_streams(&cancelled, 1000), 4096).await);
-    let with_trailers = [frame(HEADERS, 4, 60), frame(HEADERS, 5, 60)];
+    let with_trailers = [(HEADERS, 4, 60), (HEADERS, 5, 60)];
     assert!(bears(&on_new_streams(&with_trailers, 1000), 4096).await);
     assert!(!bears(&vec![frame(DATA, 0, 0); 12], 4096).await);
     assert!(!bears(&vec![frame(DATA, 0, 4); 12], 4096).await);
-    let twice = [frame(HEADERS, 4, 60), frame(HEADERS, 4, 60)];
+    let twice = [(HEADERS, 4, 60), (HEADERS, 4, 60)];
     assert!(!bears(&on_new_streams(&twice, 1), 4096).await);
 }
 
@@ -177,10 +179,8 @@ async fn h2s_last_word_to_a_client_that_has_gone_tells_why() {
     for (code, kind) in [(ENHANCE_YOUR_CALM, REFUSAL), (0, io::ErrorKind::BrokenPipe)] {
         let (client, mut server) = connection().await;
         drop(client);
-        let mut words = [frame(RST_STREAM, 0, 4), frame(GOAWAY, 0, 8)].concat();
-        words[18..22].fill(0);
-        let at = words.len() - 4;
-        words[at..].copy_from_slice(&code.to_be_bytes());
+        let word = [[0; 4], code.to_be_bytes()].concat();
+        let words = [frame(RST_STREAM, 0, 4), frame_of(GOAWAY, 0, 0, &word)].concat();
         let error = server.write_all(&words).await.unwrap_err();
         assert_eq!(error.kind(), kind);
     }

@@ -96,8 +96,8 @@ async fn who_waits_too_long_is_turned_away() {
     });
     let turns = futures_util::future::join_all(all).await;
     assert_eq!(began.elapsed(), LONGEST_WAIT);
-    let begun = turns.iter().filter(|turn| turn.is_ok()).count();
-    assert!((8..=10).contains(&begun), "{begun}");
+    let served = turns.iter().filter(|turn| turn.is_ok()).count();
+    assert!((8..=10).contains(&served), "{served}");
     assert!(turns.contains(&Err(Refusal::Flooding)));
 }
 
