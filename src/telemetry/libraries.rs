@@ -26,7 +26,10 @@ impl NowAndThen {
     }
 
     fn is_ours(&self, target: &str) -> bool {
-        self.ours.iter().any(|name| target.starts_with(name))
+        let is_below = |rest: &str| rest.is_empty() || rest.starts_with("::");
+        self.ours
+            .iter()
+            .any(|name| target.strip_prefix(name).is_some_and(is_below))
     }
 }
 
