@@ -2,6 +2,7 @@
 //! again whenever the server ends it, or many connections that do nothing. What it costs the server is
 //! measured from outside. Loopback only, and always bounded.
 
+mod bomb;
 mod bytes;
 mod idle;
 mod kinds;

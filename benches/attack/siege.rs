@@ -2,18 +2,15 @@
 
 use std::time::Duration;
 
-use feishu_id::pb::identity::{
-    Identifier, ResolveUserIdsRequest, identifier, identity_service_client::IdentityServiceClient,
-};
 use tokio::{
     io::{AsyncWriteExt as _, sink},
     net::TcpStream,
     time::{Instant, sleep, timeout_at},
 };
-use tonic::codec::CompressionEncoding;
 
 use crate::{
     Common,
+    bomb::Bomb,
     bytes::Out,
     kinds::{Kind, Script, Then},
 };
@@ -22,19 +19,31 @@ use crate::{
 /// measure the machine.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// What has been done.
 #[derive(Default)]
-struct Tally {
-    connections: u64,
-    sent_bytes: u64,
-    calls: u64,
+pub struct Tally {
+    pub connections: u64,
+    pub sent_bytes: u64,
+    pub calls: u64,
+}
+
+/// What it is laid with.
+enum Arms {
+    Frames(Script),
+    Messages(Bomb),
 }
 
 /// Goes on until its time is up.
 pub async fn lay(kind: Kind, common: Common) -> Result<String, String> {
+    let arms = match (kind.script(), kind) {
+        (Some(script), _) => Arms::Frames(script),
+        (None, Kind::ZstdBomb) => Arms::Messages(Bomb::zstd().await),
+        (None, _) => Arms::Messages(Bomb::gzip().await),
+    };
     let end = Instant::now() + common.lasts();
     let mut tally = Tally::default();
     while Instant::now() < end {
-        let assault = assault(kind, common, &mut tally);
+        let assault = assault(&arms, common, &mut tally);
         match timeout_at(end, assault).await {
             // Its time is up, in the middle of it.
             Err(_) => break,
@@ -50,10 +59,10 @@ pub async fn lay(kind: Kind, common: Common) -> Result<String, String> {
 }
 
 /// One connection, until the server ends it.
-async fn assault(kind: Kind, common: Common, tally: &mut Tally) -> Result<(), String> {
-    match kind.script() {
-        Some(script) => raw(&script, common, tally).await,
-        None => bomb(kind, common, tally).await,
+async fn assault(arms: &Arms, common: Common, tally: &mut Tally) -> Result<(), String> {
+    match arms {
+        Arms::Frames(script) => raw(script, common, tally).await,
+        Arms::Messages(bomb) => bomb.lay(common, tally).await,
     }
 }
 
@@ -124,32 +133,4 @@ async fn send(
     to.write_all(bytes).await?;
     tally.sent_bytes += u64::try_from(bytes.len()).unwrap_or_default();
     Ok(())
-}
-
-/// Compressed messages that unfold to more than a message may have.
-async fn bomb(kind: Kind, common: Common, tally: &mut Tally) -> Result<(), String> {
-    let encoding = match kind {
-        Kind::ZstdBomb => CompressionEncoding::Zstd,
-        _ => CompressionEncoding::Gzip,
-    };
-    let client = IdentityServiceClient::connect(format!("http://{}", common.server)).await;
-    let mut client = client
-        .map_err(|error| error.to_string())?
-        .send_compressed(encoding);
-    tally.connections += 1;
-    let long = Identifier {
-        kind: Some(identifier::Kind::Email("a".repeat(30 << 20))),
-    };
-    let request = ResolveUserIdsRequest {
-        identifiers: vec![long],
-        ..ResolveUserIdsRequest::default()
-    };
-    loop {
-        // Refused each time, which is no news.
-        let answer = client.resolve_user_ids(request.clone()).await;
-        tally.calls += 1;
-        if answer.is_err_and(|status| status.code() == tonic::Code::Unavailable) {
-            return Ok(());
-        }
-    }
 }

@@ -98,13 +98,18 @@ idle_connections() {
     sleep 2
     with=$(rss_kb "$SERVER_PID") descriptors="$descriptors, $(descriptors)"
     end_load idle "$idle"
-    wait_for 10 "the descriptors of before" test "$(descriptors)" -le "${descriptors%%,*}" || turn=fails
+    wait_for 10 "the descriptors of before" has_descriptors "${descriptors%%,*}" || turn=fails
     sleep 1
     kb=$(awk -v a="$before" -v b="$with" -v n="$IDLE_CONNECTIONS" 'BEGIN { printf "%.1f", (b - a) * 1.024 / n }')
     limits "$(descriptors) <= ${descriptors%%,*} && $(of idle ended_by_server) == 0" || turn=fails
     [[ $limit == - ]] || limits "$kb <= $limit" || turn=fails
     cells "$IDLE_CONNECTIONS $kind" "$opened" $((before / 1000)) $((with / 1000)) "$kb" "$(rss "$SERVER_PID")" \
         "$descriptors, $(descriptors)" "$(of idle ended_by_server)" "$turn"
+}
+
+# has_descriptors N: whether the server has at most so many.
+has_descriptors() {
+    (($(descriptors) <= $1))
 }
 
 # descriptors: how many the server has open.
