@@ -97,7 +97,8 @@ async fn a_hundred_reloads_under_load_fail_no_call() {
         }
     };
     let (calls, ()) = calling(&service, reloads).await;
-    assert!(calls > 300, "{calls}");
+    // Even on a machine that is busy with something else.
+    assert!(calls > 100, "{calls}");
 }
 
 #[tokio::test]
