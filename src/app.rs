@@ -16,7 +16,10 @@ mod watch;
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpListener, sync::Mutex};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    sync::Mutex,
+};
 use tokio_util::task::AbortOnDropHandle;
 use tonic::transport::{Channel, Endpoint};
 
@@ -160,11 +163,11 @@ pub async fn serve(config: Config, options: ServeOptions) -> Result<(), AppError
     let plain = settings(&config, &registry, memory.clone())?;
     // Whoever probes is answered before there is anything to serve: a store may take half a minute to open,
     // and who is starting is not dead. The API's own port opens last, so that nobody calls before.
-    let http = observe::listen(&config.http).await?;
+    let http = observe::listen(&config.http)?;
     let http_address = http.as_ref().and_then(|h| h.local_addr().ok());
     let pages = observe::Serving::start(http, registry.clone(), &health_service);
     let tracing = traces.tracing.clone();
-    let probes = Probes::start(&config, &plain, &tracing, &health_service, &shutdown).await?;
+    let probes = Probes::start(&config, &plain, &tracing, &health_service, &shutdown)?;
     tracing::info!(health = ?probes.address(), http = ?http_address, "starting; open to probes");
     let composer = tokio::select! {
         composer = Composer::start(&config, &registry) => composer?,
@@ -180,7 +183,7 @@ pub async fn serve(config: Config, options: ServeOptions) -> Result<(), AppError
         &memory,
         &shutdown,
     )?;
-    let grpc = listen("grpc.listen", config.grpc.listen).await?;
+    let grpc = listen("grpc.listen", config.grpc.listen)?;
     let tls = composer.tls.clone();
     observe::certificate(&registry, tls.as_ref());
     let settings = ServerSettings {
@@ -340,12 +343,24 @@ fn guarded(settings: ServerSettings, callers: &Callers) -> ServerSettings {
     }
 }
 
-async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, AppError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| AppError::Listen {
-            key,
-            address,
-            source,
-        })
+fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, AppError> {
+    bind(address).map_err(|source| AppError::Listen {
+        key,
+        address,
+        source,
+    })
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    /// Connections that wait to be accepted. With the usual 128 some of a thousand clients that come at
+    /// once, such as after a restart, would be heard a second later.
+    const BACKLOG: u32 = 1024;
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // A server that starts again does not wait for what its predecessor's connections leave.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }

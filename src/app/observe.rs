@@ -27,11 +27,11 @@ use super::AppError;
 
 /// The listener for metrics and probes. If nobody asked for its address, that address being taken is
 /// no reason not to serve.
-pub(super) async fn listen(config: &HttpConfig) -> Result<Option<TcpListener>, AppError> {
+pub(super) fn listen(config: &HttpConfig) -> Result<Option<TcpListener>, AppError> {
     let Some(address) = config.listen else {
         return Ok(None);
     };
-    match super::listen("http.listen", address).await {
+    match super::listen("http.listen", address) {
         Ok(listener) => Ok(Some(listener)),
         Err(error) if config.is_asked_for => Err(error),
         Err(AppError::Listen { source, .. }) => {
@@ -231,7 +231,7 @@ mod tests {
             listen: taken.local_addr().ok(),
             is_asked_for,
         };
-        assert!(listen(&config(false)).await.unwrap().is_none());
-        assert!(listen(&config(true)).await.is_err());
+        assert!(listen(&config(false)).unwrap().is_none());
+        assert!(listen(&config(true)).is_err());
     }
 }

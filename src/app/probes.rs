@@ -25,7 +25,7 @@ struct Served {
 
 impl Probes {
     /// Answers at `grpc.health_listen`, if it is set, until `shutdown` drains.
-    pub(super) async fn start(
+    pub(super) fn start(
         config: &Config,
         settings: &ServerSettings,
         tracing: &Tracing,
@@ -35,7 +35,7 @@ impl Probes {
         let Some(address) = config.grpc.health_listen else {
             return Ok(Self(None));
         };
-        let listener = super::listen("grpc.health_listen", address).await?;
+        let listener = super::listen("grpc.health_listen", address)?;
         let address = listener.local_addr().ok();
         let settings = ServerSettings {
             tracing: tracing.clone().at(address),

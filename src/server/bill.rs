@@ -1,5 +1,4 @@
-//! What is owed for frames that carry no request: of a connection a few each second are free, and what goes
-//! beyond them is on the bill of its peer, together with that of the peer's other connections. So neither
+//! What is owed for frames that carry no request: of a connection some are free, and what goes beyond them is on the bill of its peer, together with that of the peer's other connections. So neither
 //! leaving before the limit helps, nor coming back, nor coming many at a time. Pure but for the clock;
 //! `frames` charges, `seats` keeps the bills.
 
@@ -9,9 +8,13 @@ use tokio::time::Instant;
 
 use super::seats::Account;
 
-/// Of the frames that a peer may send in a second, this part is free for each of its connections: what
-/// its neighbours send then ends no connection of an honest client.
+/// Of the frames that a peer may send in a second, this part is free for each of its connections: so many
+/// does no honest client send that nothing pays for, whatever its neighbours do.
 const FREE: f64 = 0.1;
+
+/// This part of what is free comes back each second: a thousand connections together get as much as
+/// their peer.
+const COMES_BACK: f64 = 0.01;
 
 /// After a flood a bill is paid off in so much time, however much was sent. What a socket's buffer holds costs
 /// some milliseconds of a thread before the flood is noticed: so they are a hundredth of the time at most.
@@ -27,7 +30,7 @@ pub(super) struct Bill {
 
 /// What a connection may send, and whom the rest is charged to.
 pub(super) struct Tab {
-    /// Frames a second, and at once.
+    /// Frames at once.
     free: f64,
     used: Bill,
     account: Account,
@@ -86,14 +89,13 @@ impl Tab {
     }
 
     /// Says whether the connection has to end. The clock is read only for whoever sends many.
-    pub(super) fn charge(&mut self, frames: u32) -> bool {
-        let frames = f64::from(frames);
+    pub(super) fn charge(&mut self, frames: f64) -> bool {
         if self.used.owed + frames <= self.free {
             self.used.owed += frames;
             return false;
         }
         let now = Instant::now();
-        let owed = self.used.left(self.free, now) + frames;
+        let owed = self.used.left(COMES_BACK * self.free, now) + frames;
         self.used = Bill {
             owed: owed.min(self.free),
             since: now,

@@ -27,6 +27,13 @@ const BYTES_A_FRAME: f64 = 64.0;
 /// A message of gRPC has a prefix of so many bytes: smaller DATA frames are crumbs.
 const MESSAGE_PREFIX: usize = 5;
 
+/// DATA of fewer bytes is small, and so is what is read in the middle of a frame.
+const SMALL: usize = 64;
+
+/// So many small DATA frames count as one: an honest stream may have sent thousands of small batches that
+/// have not been answered yet.
+const SMALL_A_FRAME: f64 = 8.0;
+
 /// After so many crumbs whoever the message is for gets to take them: h2 keeps some hundred bytes for each
 /// until then, and reads on without a pause as long as there is something to read.
 const CRUMBS: u32 = 256;
@@ -71,6 +78,7 @@ struct Sum {
     charged: u32,
     requests: u32,
     crumbs: u32,
+    small: u32,
 }
 
 /// What reading fails with once the client has sent too many; a socket's own reading never does.
@@ -95,10 +103,21 @@ impl<IO> Counted<IO> {
     }
 }
 
+impl Sum {
+    /// In frames without a request.
+    fn charge(&self) -> f64 {
+        f64::from(self.charged) + f64::from(self.small) / SMALL_A_FRAME
+    }
+}
+
 impl Frames {
     /// Goes on through the bytes that have come. Says which frames begin in them.
     fn read(&mut self, mut bytes: &[u8]) -> Sum {
         let mut sum = Sum::default();
+        if !bytes.is_empty() && bytes.len() < SMALL && bytes.len() < self.rest + self.filled {
+            // Nothing but a little more of a frame, for which somebody was woken.
+            sum.charged = 1;
+        }
         loop {
             let skipped = self.rest.min(bytes.len());
             self.rest -= skipped;
@@ -141,7 +160,8 @@ impl Frames {
         let [a, b, c, kind, flags, stream @ ..] = head;
         self.rest = usize::try_from(u32::from_be_bytes([0, a, b, c])).unwrap_or(usize::MAX);
         match kind {
-            DATA if self.rest >= MESSAGE_PREFIX || flags & END_STREAM != 0 => {}
+            DATA if self.rest >= SMALL || flags & END_STREAM != 0 => {}
+            DATA if self.rest >= MESSAGE_PREFIX => sum.small += 1,
             DATA => {
                 sum.charged += 1;
                 sum.crumbs += 1;
@@ -233,9 +253,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncRead for Counted<IO> {
         let new = buf.filled().get(before..).unwrap_or_default();
         let sum = this.frames.read(new);
         this.crumbs = this.crumbs.saturating_sub(sum.crumbs);
-        this.tab
-            .pay(f64::from(sum.requests.saturating_sub(sum.charged)));
-        if this.tab.charge(sum.charged.saturating_sub(sum.requests)) {
+        let requests = f64::from(sum.requests);
+        let charged = sum.charge();
+        this.tab.pay((requests - charged).max(0.0));
+        if this.tab.charge((charged - requests).max(0.0)) {
             // Nothing has been read, if reading has failed.
             buf.set_filled(before);
             return Poll::Ready(Err(this.refuse(cx)));

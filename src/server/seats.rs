@@ -15,9 +15,13 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::{ServerSettings, bill::Bill};
 use crate::{log_limit::LogLimit, metrics::Refusal};
 
-/// Between two connections of a peer that owes, or for which one waits: one that floods is mostly noticed
-/// within it, and a hundred honest ones behind the same address wait a second.
+/// Between two connections of a peer that owes: one that floods is mostly noticed within it, and a hundred
+/// honest ones behind the same address wait a second.
 const SPACING: Duration = Duration::from_millis(10);
+
+/// The same once everything is paid, for those who still stand in the line: it must get shorter though as
+/// many as ever come.
+const PAID_SPACING: Duration = Duration::from_millis(1);
 
 /// A connection that waits longer is closed: its client had better try again later, or elsewhere.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
@@ -183,7 +187,13 @@ impl Account {
         if opens > now {
             return Err(opens);
         }
-        of_peer.next = now + SPACING;
+        of_peer.next = if of_peer.bill.is_paid(self.house.rate, now) {
+            // From when it was due, since timers are late.
+            let due = now.checked_sub(SPACING).unwrap_or(now);
+            of_peer.next.max(due) + PAID_SPACING
+        } else {
+            now + SPACING
+        };
         Ok(())
     }
 }

@@ -48,7 +48,8 @@ pub struct ServerSettings {
     /// (CVE-2025-8671, known as "made you reset"). 1,024 is the default of h2.
     pub max_local_error_resets: usize,
     /// Streams that the client reset before they were looked at, after which the connection is
-    /// ended (CVE-2023-44487, "rapid reset"). 20 is the default of h2.
+    /// ended (CVE-2023-44487, "rapid reset"). 200, as many as may be open: a client whose calls all time out
+    /// on a busy server is no attacker. With h2's default of 20 such clients lost their connections.
     pub max_pending_accept_resets: usize,
     /// Bytes of all header fields of a request: 16 kB leaves room for a token of 4 kB and tracing.
     pub max_header_list_bytes: u32,
@@ -79,7 +80,7 @@ pub struct ServerSettings {
     pub stall_timeout: Duration,
     /// Frames a second from one address (as above) that neither begin a request nor bring part of a message,
     /// beyond those that acknowledge answers, and beyond a tenth of this that each connection has for
-    /// itself; more end the connection. 10,000 cost 10 ms of processor; the busiest honest client, grpc-go
+    /// itself at once (a hundredth of that tenth comes back each second); more end the connection. 10,000 cost 10 ms of processor; the busiest honest client, grpc-go
     /// measuring round trips on loopback, sends about as many, and is sent the answers that pay for them.
     pub max_control_frames_per_second: u32,
     /// Paths that the limit on requests does not count, by their beginning: a busy server is not a dead one.
@@ -119,7 +120,7 @@ impl Default for ServerSettings {
             keepalive_timeout: Duration::from_secs(10),
             max_concurrent_streams: 200,
             max_local_error_resets: 1024,
-            max_pending_accept_resets: 20,
+            max_pending_accept_resets: 200,
             max_header_list_bytes: 16 * 1024,
             stream_window_bytes: 64 * 1024,
             connection_window_bytes: 16 * 1024 * 1024,

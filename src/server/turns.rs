@@ -8,7 +8,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::Waker,
     time::Duration,
@@ -20,13 +20,20 @@ use tokio_util::task::TaskTracker;
 /// How long a connection works on handlers at a time. A handler that asks the cache for one identifier
 /// takes some microseconds, one that asks for a thousand some hundred.
 pub(super) const TURN: Duration = Duration::from_micros(200);
+const TURN_NANOS: u64 = 200_000;
+
+/// So many handlers pass in a turn at most, however little those before them did.
+const MOST_OF_A_TURN: u64 = 64;
 
 /// The turns of one connection.
 #[derive(Debug, Default)]
 pub(super) struct Turns {
     tasks: TaskTracker,
-    /// Nanoseconds of this turn.
+    /// Nanoseconds of this turn, and of how many handlers.
     worked: AtomicU64,
+    handlers: AtomicU64,
+    /// Somebody stands in the line.
+    is_moving: AtomicBool,
     line: Mutex<Line>,
 }
 
@@ -35,7 +42,6 @@ struct Line {
     standing: VecDeque<Waker>,
     /// So many have had their turn.
     passed: u64,
-    is_moving: bool,
 }
 
 /// A handler's place in the line, if it stands in it.
@@ -53,14 +59,13 @@ impl Turns {
 
     /// Whether the handler may work now; if not, it is woken when it may.
     pub(super) fn may_work(self: &Arc<Self>, place: &mut Place, waker: &Waker) -> bool {
-        let is_over = || u128::from(self.worked.load(Ordering::Relaxed)) >= TURN.as_nanos();
         match place.0 {
-            None if !is_over() => true,
+            None if !self.has_line() => true,
             None => {
                 let mut line = self.lock();
                 place.0 = Some(line.end());
                 line.standing.push_back(waker.clone());
-                if !std::mem::replace(&mut line.is_moving, true) {
+                if !self.is_moving.swap(true, Ordering::Relaxed) {
                     drop(self.tasks.spawn(Self::move_on(Arc::clone(self))));
                 }
                 false
@@ -75,25 +80,41 @@ impl Turns {
         }
     }
 
+    fn has_line(&self) -> bool {
+        self.is_moving.load(Ordering::Relaxed) || self.worked.load(Ordering::Relaxed) >= TURN_NANOS
+    }
+
     /// A handler has worked for so long.
     pub(super) fn worked(&self, time: Duration) {
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         self.worked.fetch_add(nanos, Ordering::Relaxed);
+        self.handlers.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Until nobody stands there, lets one for each thread pass at a time. It ends by itself, for whoever
-    /// stands in the line is polled or gone.
+    /// Until nobody stands there, lets as many pass at a time as make a turn for each thread. It ends by
+    /// itself, for whoever stands in the line is polled or gone.
     async fn move_on(self: Arc<Self>) {
-        let threads = Handle::current().metrics().num_workers();
+        let threads = u64::try_from(Handle::current().metrics().num_workers()).unwrap_or(1);
         loop {
             yield_now().await;
-            self.worked.store(0, Ordering::Relaxed);
-            let next = self.lock().pass(threads);
+            let worked = self.worked.swap(0, Ordering::Relaxed).max(1);
+            let handlers = self.handlers.swap(0, Ordering::Relaxed);
+            // As long as those before them took.
+            let of_a_turn = (handlers.saturating_mul(TURN_NANOS) / worked).clamp(1, MOST_OF_A_TURN);
+            let next = self.pass(threads.saturating_mul(of_a_turn));
             if next.is_empty() {
                 return;
             }
             next.into_iter().for_each(Waker::wake);
         }
+    }
+
+    fn pass(&self, most: u64) -> Vec<Waker> {
+        let mut line = self.lock();
+        let next = line.pass(most);
+        // Under the lock, so that whoever comes after sees it.
+        self.is_moving.store(!next.is_empty(), Ordering::Relaxed);
+        next
     }
 
     fn lock(&self) -> MutexGuard<'_, Line> {
@@ -109,13 +130,12 @@ impl Line {
         self.passed.saturating_add(standing)
     }
 
-    fn pass(&mut self, most: usize) -> Vec<Waker> {
+    fn pass(&mut self, most: u64) -> Vec<Waker> {
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
         let count = most.min(self.standing.len());
         let next: Vec<_> = self.standing.drain(..count).collect();
-        self.passed = self
-            .passed
-            .saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
-        self.is_moving = !next.is_empty();
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        self.passed = self.passed.saturating_add(count);
         next
     }
 }
@@ -158,8 +178,8 @@ mod tests {
         }
         assert_eq!(done.load(Ordering::Relaxed), 300);
         yield_now().await;
-        let line = turns.lock();
-        assert!(line.standing.is_empty() && !line.is_moving);
+        assert!(turns.lock().standing.is_empty());
+        assert!(!turns.is_moving.load(Ordering::Relaxed));
     }
 
     #[tokio::test]

@@ -75,10 +75,10 @@ async fn bears(frames: &[Vec<u8>], at_a_time: usize) -> bool {
 #[tokio::test(start_paused = true)]
 async fn frames_without_a_request_are_counted_however_they_are_read() {
     for kind in [PING, WINDOW_UPDATE, RST_STREAM, GOAWAY, 2, 9, 0xfa] {
-        for at_a_time in [1, 8, 10, 4096] {
-            let frames = vec![frame(kind, 0, 13); 11];
+        for at_a_time in [64, 100, 4096] {
+            let frames = vec![frame(kind, 0, 200); 11];
             assert!(bears(&frames, at_a_time).await, "{kind} {at_a_time}");
-            let frames = vec![frame(kind, 0, 13); 12];
+            let frames = vec![frame(kind, 0, 200); 12];
             assert!(!bears(&frames, at_a_time).await, "{kind} {at_a_time}");
         }
     }
@@ -95,8 +95,20 @@ async fn requests_and_their_messages_cost_nothing() {
     assert!(bears(&on_new_streams(&with_trailers, 1000), 4096).await);
     assert!(!bears(&vec![frame(DATA, 0, 0); 12], 4096).await);
     assert!(!bears(&vec![frame(DATA, 0, 4); 12], 4096).await);
+    let small = |times| frame(DATA, 0, 35).repeat(times);
+    assert!(bears(&[small(88)], 4096).await);
+    assert!(!bears(&[small(89)], 4096).await);
+    assert!(bears(&[frame(DATA, 0, 64).repeat(1000)], 4096).await);
     let twice = [(HEADERS, 4, 60), (HEADERS, 4, 60)];
     assert!(!bears(&on_new_streams(&twice, 1), 4096).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn frames_that_come_in_crumbs_are_counted_by_those() {
+    let long = [frame(0xfa, 0, 1000)];
+    assert!(bears(&long, SMALL).await);
+    assert!(!bears(&long, SMALL - 1).await);
+    assert!(!bears(&long, 1).await);
 }
 
 #[tokio::test(start_paused = true)]

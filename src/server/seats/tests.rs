@@ -82,6 +82,23 @@ async fn those_who_wait_begin_one_by_one_and_a_flood_holds_up_the_rest() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_line_gets_shorter_though_as_many_as_ever_come() {
+    let seats = seats(1000, 1000);
+    take(&seats, "192.0.2.1").unwrap().flooded();
+    // 150 a second, which is more than may begin while something is owed.
+    let all = (0..600_u64).map(|n| {
+        let seats = seats.clone();
+        async move {
+            tokio::time::sleep(Duration::from_micros(6667 * n)).await;
+            wait(&take(&seats, "192.0.2.1").unwrap()).await
+        }
+    });
+    let waits = futures_util::future::join_all(all).await;
+    assert!(waits.iter().max() < Some(&Duration::from_secs(1)));
+    assert!(waits.iter().skip(450).max() < Some(&Duration::from_millis(10)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_waits_too_long_is_turned_away() {
     let seats = seats(100, 100);
     take(&seats, "192.0.2.1").unwrap().flooded();
