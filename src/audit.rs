@@ -75,6 +75,8 @@ pub enum Why {
     UnknownCertificate,
     /// A certificate that names several callers.
     SeveralCallers,
+    /// A certificate that is none of ours, or too old, or none where one is asked for: no TLS.
+    BadCertificate,
     /// A key of one caller with the certificate of another.
     NotTheSame,
     /// A caller who asks for what they may not.
@@ -146,12 +148,13 @@ impl Outcome {
 }
 
 impl Why {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::NoCredential,
         Self::MalformedCredential,
         Self::UnknownKey,
         Self::UnknownCertificate,
         Self::SeveralCallers,
+        Self::BadCertificate,
         Self::NotTheSame,
         Self::Denied,
     ];
@@ -163,6 +166,7 @@ impl Why {
             Self::UnknownKey => "unknown_key",
             Self::UnknownCertificate => "unknown_certificate",
             Self::SeveralCallers => "several_callers",
+            Self::BadCertificate => "bad_certificate",
             Self::NotTheSame => "key_and_certificate_differ",
             Self::Denied => "denied",
         }

@@ -1,7 +1,13 @@
 //! Metrics and probes over HTTP/1.1, for Prometheus, orchestrators and people. A listener of its own,
 //! so that a busy API does not look dead. Knows no service; called by `app`.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use axum::{Router, body::Body, routing::get};
 use http::{Request, Response, StatusCode, header::CONTENT_TYPE};
@@ -19,6 +25,9 @@ use crate::metrics::{self, Registry};
 /// Connections at a time; more wait in the system's queue. Each carries one request: room for some
 /// scrapers and probes.
 const MAX_CONNECTIONS: usize = 64;
+
+/// Of these from one address, so that a client gone wild keeps nobody's probe out.
+const MAX_OF_PEER: usize = 16;
 
 /// Time for a request's headers: several round trips to the other end of the world.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -49,6 +58,7 @@ pub struct Pages {
 pub async fn serve(listener: TcpListener, pages: Pages, end: impl Future<Output = ()>) {
     let router = router(pages);
     let mut connections = JoinSet::new();
+    let peers = Peers::default();
     let accepted = async {
         loop {
             while connections.try_join_next().is_some() {}
@@ -57,8 +67,11 @@ pub async fn serve(listener: TcpListener, pages: Pages, end: impl Future<Output 
                 continue;
             }
             match listener.accept().await {
-                Ok((stream, _)) => {
-                    connections.spawn(connection(stream, router.clone()));
+                Ok((stream, address)) => {
+                    // Whoever has too many is closed at once.
+                    if let Some(seat) = peers.take(address.ip().to_canonical()) {
+                        connections.spawn(connection(stream, router.clone(), seat));
+                    }
                 }
                 Err(_) => sleep(ERROR_PAUSE).await,
             }
@@ -72,6 +85,47 @@ pub async fn serve(listener: TcpListener, pages: Pages, end: impl Future<Output 
     let last = async { while connections.join_next().await.is_some() {} };
     let _ = timeout(LAST_TIMEOUT, last).await;
     connections.shutdown().await;
+}
+
+/// How many connections each address has; nobody who has none.
+#[derive(Clone, Default)]
+struct Peers(Arc<Mutex<HashMap<IpAddr, usize>>>);
+
+/// One of them, until it is dropped.
+struct Seat {
+    peers: Peers,
+    peer: IpAddr,
+}
+
+impl Peers {
+    fn take(&self, peer: IpAddr) -> Option<Seat> {
+        let mut taken = self.lock();
+        let count = taken.entry(peer).or_default();
+        if *count >= MAX_OF_PEER {
+            return None;
+        }
+        *count += 1;
+        drop(taken);
+        let peers = self.clone();
+        Some(Seat { peers, peer })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        // Nothing that can panic happens under it.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut taken = self.peers.lock();
+        if let Some(count) = taken.get_mut(&self.peer) {
+            *count -= 1;
+            if *count == 0 {
+                taken.remove(&self.peer);
+            }
+        }
+    }
 }
 
 fn router(pages: Pages) -> Router {
@@ -91,7 +145,7 @@ fn router(pages: Pages) -> Router {
 }
 
 /// One request, which must have no body, and its answer.
-async fn connection(stream: TcpStream, router: Router) {
+async fn connection(stream: TcpStream, router: Router, _seat: Seat) {
     let service = service_fn(move |request| answer(router.clone(), request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -1,5 +1,7 @@
 //! The server's gate: reads what a request shows of whom it is from, and asks `callers`.
 
+use std::net::SocketAddr;
+
 use http::{HeaderMap, header::AUTHORIZATION, request::Parts};
 use tonic::Status;
 
@@ -8,6 +10,7 @@ use crate::{
     caller::{CallerId, CertificateNames},
     callers::{Callers, KeyHash, Proof},
     grpc::unauthenticated,
+    metrics::HandshakeFailure,
     server::{Gate, Peer},
 };
 
@@ -45,6 +48,14 @@ impl Gate for Door {
                 callers.audit().refused(ip, why, None);
                 Err(Box::new(unauthenticated(why)))
             }
+        }
+    }
+
+    fn turned_away(&self, address: SocketAddr, why: HandshakeFailure) {
+        use HandshakeFailure::{CertificateExpired, CertificateRefused, NoCertificate};
+        if matches!(why, NoCertificate | CertificateExpired | CertificateRefused) {
+            let ip = Some(address.ip().to_canonical());
+            self.0.audit().refused(ip, Why::BadCertificate, None);
         }
     }
 }

@@ -70,8 +70,11 @@ impl Probes {
 fn for_probes(settings: ServerSettings) -> ServerSettings {
     /// Connections at a time: a probe has one, for a moment.
     const MAX_CONNECTIONS: usize = 256;
+    /// Of these from one address, so that a client gone wild there keeps nobody's probe out.
+    const MAX_OF_PEER: usize = 32;
     ServerSettings {
         max_connections: settings.max_connections.min(MAX_CONNECTIONS),
+        max_connections_per_peer: settings.max_connections_per_peer.min(MAX_OF_PEER),
         tls: None,
         // Nothing here needs a credential, and what is not here needs none to be told so.
         gate: None,

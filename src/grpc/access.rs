@@ -44,6 +44,7 @@ pub fn unauthenticated(why: Why) -> Status {
         Why::UnknownKey => "this key is nobody's here: it may have been replaced",
         Why::UnknownCertificate => "no caller here has a name of this client certificate",
         Why::SeveralCallers => "this client certificate has the names of several callers",
+        Why::BadCertificate => "this server asks for a client certificate that it can verify",
         Why::NotTheSame => "the key is not of the same caller as the client certificate",
         Why::Denied => "this caller may not do that",
     };

@@ -209,7 +209,7 @@ fn response(status: ServingStatus) -> HealthCheckResponse {
 
 fn error(code: Code, reason: &str, message: &str) -> Status {
     let mut details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
-    if code == Code::Unavailable {
+    if matches!(code, Code::Unavailable | Code::ResourceExhausted) {
         // Another server is there by then, or this one again.
         details.set_retry_info(Some(Duration::from_secs(1)));
     }

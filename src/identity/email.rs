@@ -32,7 +32,7 @@ const MAX_INPUT_BYTES: usize = 1024;
 /// the brackets: no directory holds them.
 const NOT_IN_A_DOMAIN: AsciiDenyList = AsciiDenyList::new(true, "!\"#$%&'()*+,/:;<=>?@[\\]^`{|}~");
 
-const ONE_AT: &str = "expected exactly one @, as in name@example.com";
+const ONE_AT: &str = "expected one @, as in name@example.com";
 const NO_LOCAL_PART: &str = "expected a name before the @, as in name@example.com";
 const BAD_DOMAIN: &str = "expected a domain name after the @, as in name@example.com";
 const TOO_LONG: &str = "expected at most 254 bytes";

@@ -50,6 +50,7 @@ pub(super) async fn accept_until_drain(
                     settings.arrivals.refused(reason);
                     if let Some(untold) = complaints.tell(Complaint::of(reason), Instant::now()) {
                         tracing::warn!(
+                            peer = %address.ip().to_canonical(),
                             reason = reason.name(),
                             untold,
                             "too many connections; closing further ones"

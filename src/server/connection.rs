@@ -116,7 +116,11 @@ impl Connections {
         };
         if let Failure::Failed(reason) = failure {
             settings.arrivals.handshake_failed(reason);
-            tracing::debug!(reason = reason.name(), "TLS handshake failed");
+            if let Some(gate) = &settings.gate {
+                gate.turned_away(address, reason);
+            }
+            let peer = address.ip().to_canonical();
+            tracing::debug!(%peer, reason = reason.name(), "TLS handshake failed");
         }
         End::Done
     }

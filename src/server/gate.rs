@@ -1,11 +1,13 @@
 //! Who may come in at all: asked of every request before anything of it is read. Knows nobody; `app`
 //! hands one in.
 
+use std::net::SocketAddr;
+
 use http::request::Parts;
 use tonic::Status;
 
 use super::Peer;
-use crate::caller::CallerId;
+use crate::{caller::CallerId, metrics::HandshakeFailure};
 
 /// Stands at the door.
 pub trait Gate: Send + Sync + 'static {
@@ -16,4 +18,7 @@ pub trait Gate: Send + Sync + 'static {
     /// # Errors
     /// What the caller is told who may not come in.
     fn admit(&self, peer: Peer, request: &mut Parts) -> Result<Option<CallerId>, Box<Status>>;
+
+    /// Is told of whoever did not get as far as a request, since their TLS handshake failed.
+    fn turned_away(&self, address: SocketAddr, why: HandshakeFailure);
 }

@@ -19,7 +19,7 @@ use tonic::{Status, body::Body};
 use super::{
     ServerSettings, Services,
     answering::{Answering, Handled, Heard},
-    place::{Full, Places},
+    place::Places,
     refusal,
     services::Answer,
     timeout::{self, TimedBody},
@@ -28,6 +28,7 @@ use super::{
 use crate::{
     caller::{CallerId, CertificateNames, Origin},
     deadline::Deadline,
+    log_limit::LogLimit,
     trace::{self, Scope},
 };
 
@@ -56,6 +57,7 @@ pub(super) struct Shared {
     services: Services,
     settings: ServerSettings,
     places: Arc<Places>,
+    shed: LogLimit<()>,
 }
 
 /// The service of one connection.
@@ -93,12 +95,28 @@ impl Shared {
         Self {
             services,
             places: Places::new(&settings),
+            shed: LogLimit::default(),
             settings,
         }
     }
 
     pub(super) fn settings(&self) -> &ServerSettings {
         &self.settings
+    }
+
+    /// One line for many: whose request it is this time is as good as any.
+    fn tell_of_shedding(&self, peer: Peer) {
+        if let Some(untold) = self.shed.tell((), Instant::now()) {
+            let most = self.settings.max_requests_in_flight;
+            let peer = peer.address.map(|address| address.ip().to_canonical());
+            let peer = peer.map(tracing::field::display);
+            tracing::warn!(
+                peer,
+                most,
+                untold,
+                "requests turned away: grpc.max_requests_in_flight are being worked on"
+            );
+        }
     }
 
     /// Asks the gate, if there is one.
@@ -126,9 +144,9 @@ impl Shared {
             None => trace::RequestId::made(self.settings.process, peer.connection, number),
         };
         let mut heard = Heard::new(Scope::of(id), &request, began, &self.settings.metrics);
-        let mut place = match self.places.enter(request.uri().path(), began) {
-            Ok(place) => place,
-            Err(Full) => return Answering::refused(refusal::overloaded(), None, heard),
+        let Ok(mut place) = self.places.enter(request.uri().path(), began) else {
+            self.tell_of_shedding(peer);
+            return Answering::refused(refusal::overloaded(), None, heard);
         };
         if let Some(names) = names {
             request.extensions_mut().insert(names.clone());

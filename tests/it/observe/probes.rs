@@ -4,7 +4,7 @@ use std::{process::Stdio, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     time::timeout,
 };
 
@@ -51,6 +51,19 @@ async fn it_takes_no_body_no_other_method_and_knows_no_other_page() {
     // Half a request: closed after some seconds.
     let half = said("GET /livez HTTP/1.1\r\nhost:").await;
     assert!(!half.contains("200"), "{half}");
+}
+
+#[tokio::test]
+async fn one_address_keeps_nobody_elses_probe_out() {
+    let server = Server::start(&[]);
+    let mut silent = Vec::new();
+    for _ in 0..100 {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        silent.push(socket.connect(server.http).await.unwrap());
+    }
+    let page = timeout(Duration::from_secs(3), server.page("/livez"));
+    assert_eq!(page.await.unwrap().0, 200);
 }
 
 #[tokio::test]
