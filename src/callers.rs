@@ -166,12 +166,14 @@ impl Callers {
     /// Who that is by now, of whom it was found out earlier.
     ///
     /// # Errors
-    /// If they may not call any more.
+    /// If they may not call any more, which is told as at the door.
     pub fn still(&self, entered: &Entered) -> Result<Option<Entered>, Why> {
         if self.0.table.load().edition() == entered.edition {
             return Ok(None);
         }
-        self.enter(entered.proof.clone(), entered.peer).map(Some)
+        self.enter(entered.proof.clone(), entered.peer)
+            .map(Some)
+            .inspect_err(|why| entered.refused(*why))
     }
 
     /// Where refusals are told.
@@ -206,8 +208,12 @@ impl Entered {
 
     /// The caller has asked for what they may not: that gets a line of its own.
     pub fn denied(&self) {
+        self.refused(Why::Denied);
+    }
+
+    fn refused(&self, why: Why) {
         let caller = (!self.caller.is_anonymous).then_some(self.caller.name());
-        self.audit.refused(self.peer, Why::Denied, caller);
+        self.audit.refused(self.peer, why, caller);
     }
 }
 

@@ -139,6 +139,11 @@ fn what_is_replaced_holds_at_once() {
     // The old one is gone.
     callers.replace(vec![caller("billing", &["k2"], &[])]);
     assert_eq!(callers.still(&again).err(), Some(Why::UnknownKey));
+    let mut told = Vec::new();
+    callers
+        .audit()
+        .each_refusal(|why, count| told.extend((count > 0).then_some((why, count))));
+    assert_eq!(told, [("unknown_key", 1)]);
     assert_eq!(who(&callers, key("k1")), Err(Why::UnknownKey));
     assert_eq!(who(&callers, key("k2")), Ok("billing".to_owned()));
 }
