@@ -23,7 +23,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tokio::time::Instant;
+use tokio::{sync::oneshot, time::Instant};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
@@ -72,6 +72,14 @@ pub struct BatchSettings {
 /// How a queue is just now, for whoever watches it. Does not keep it alive.
 #[derive(Clone)]
 pub struct Gauge(Weak<Shared>);
+
+/// A key's place in the queue. It leaves when this is dropped, unless its call is under way.
+pub struct InLine {
+    shared: Arc<Shared>,
+    id: lanes::KeyId,
+    answer: oneshot::Receiver<LookupResult>,
+    interest: Arc<Interest>,
+}
 
 struct Shared {
     directory: Arc<dyn Directory>,
@@ -168,48 +176,30 @@ impl Batcher {
         }
     }
 
-    /// Looks up one key, for as long as anybody is interested. Retries what may succeed again.
+    /// A key comes to wait for a call, for as long as anybody is interested. It does so before this returns:
+    /// those of one batch, one after the other without a pause, share their call.
     ///
-    /// Cancel-safe: a key that still waits leaves the queue; a call under way goes on.
-    pub async fn lookup(
+    /// # Errors
+    /// If the directory is not to be asked now.
+    pub fn line_up(
         &self,
         scope: LookupScope,
         key: Identifier,
         interest: Arc<Interest>,
-    ) -> LookupResult {
+    ) -> Result<InLine, LookupError> {
         let now = Instant::now();
-        let (key, mut answer) = Key::new(scope, key, interest.clone(), now);
-        let place = {
-            let mut waiting = self.shared.lock();
-            waiting.admit(now)?;
-            let id = waiting.push(key, None, now);
-            PlaceInLine {
-                shared: &self.shared,
-                id,
-            }
-        };
-        let waits = QueueSpan::begin();
-        let mut under_way = false;
-        loop {
-            tokio::select! {
-                biased;
-                answer = &mut answer => {
-                    waits.end(&interest);
-                    return answer.unwrap_or(Err(LookupError::Crashed));
-                }
-                () = interest.changed(), if !under_way => {}
-                // Paid for: it is worth having whether or not somebody still waits. A call ends
-                // within a bound of the directory's own.
-                () = interest.more_wanted(), if under_way => {}
-            }
-            let now = Instant::now();
-            under_way = match self.shared.lock().revisit(place.id, now) {
-                Visit::Left => return Err(LookupError::DeadlineExceeded),
-                Visit::Waits => false,
-                // Until the deadline is a later one there is nothing to look at again.
-                Visit::UnderWay => interest.is_lost(now),
-            };
-        }
+        let (key, answer) = Key::new(scope, key, interest.clone(), now);
+        let mut waiting = self.shared.lock();
+        waiting.admit(now)?;
+        let id = waiting.push(key, None, now);
+        drop(waiting);
+        let shared = self.shared.clone();
+        Ok(InLine {
+            shared,
+            id,
+            answer,
+            interest,
+        })
     }
 
     /// Whether it is worth asking.
@@ -264,13 +254,37 @@ impl Gauge {
     }
 }
 
-/// A key's place in the queue; it leaves with its lookup.
-struct PlaceInLine<'a> {
-    shared: &'a Shared,
-    id: lanes::KeyId,
+impl InLine {
+    /// What becomes of the key. What may succeed again is retried.
+    ///
+    /// Cancel-safe: a key that still waits leaves the queue; a call under way goes on.
+    pub async fn answer(mut self) -> LookupResult {
+        let waits = QueueSpan::begin();
+        let mut under_way = false;
+        loop {
+            tokio::select! {
+                biased;
+                answer = &mut self.answer => {
+                    waits.end(&self.interest);
+                    return answer.unwrap_or(Err(LookupError::Crashed));
+                }
+                () = self.interest.changed(), if !under_way => {}
+                // Paid for: it is worth having whether or not somebody still waits. A call ends
+                // within a bound of the directory's own.
+                () = self.interest.more_wanted(), if under_way => {}
+            }
+            let now = Instant::now();
+            under_way = match self.shared.lock().revisit(self.id, now) {
+                Visit::Left => return Err(LookupError::DeadlineExceeded),
+                Visit::Waits => false,
+                // Until the deadline is a later one there is nothing to look at again.
+                Visit::UnderWay => self.interest.is_lost(now),
+            };
+        }
+    }
 }
 
-impl Drop for PlaceInLine<'_> {
+impl Drop for InLine {
     fn drop(&mut self) {
         self.shared.lock().leave(self.id, Instant::now());
     }

@@ -138,11 +138,20 @@ fn wish(seconds: u64, class: Class) -> Wish {
     }
 }
 
+async fn look_up(
+    batcher: &Batcher,
+    scope: LookupScope,
+    key: Identifier,
+    interest: Arc<Interest>,
+) -> LookupResult {
+    batcher.line_up(scope, key, interest)?.answer().await
+}
+
 async fn run(batcher: &Batcher, keys: Vec<Identifier>, seconds: u64) -> Lookups {
     let wish = wish(seconds, Class::Bulk);
     let lookups = keys.into_iter().map(|key| async move {
         let (interest, _stake) = Interest::new(wish);
-        let result = batcher.lookup(SCOPE, key.clone(), interest).await;
+        let result = look_up(batcher, SCOPE, key.clone(), interest).await;
         (key, result)
     });
     join_all(lookups).await.into_iter().collect()
@@ -226,7 +235,7 @@ async fn who_asks_for_one_person_alone_on_an_idle_service_waits_for_nothing() {
             ..wish(10, Class::Interactive)
         };
         let (interest, _stake) = Interest::new(wish);
-        let looked = batcher.lookup(SCOPE, emails(1)[0].clone(), interest).await;
+        let looked = look_up(&batcher, SCOPE, emails(1)[0].clone(), interest).await;
         assert!(looked.is_ok());
         assert_eq!(start.elapsed() > Duration::ZERO, waits);
     }
@@ -396,12 +405,12 @@ async fn whoever_leaves_takes_their_key_along_and_cancels_nobody() {
     let (interest, gone) = Interest::new(wish(10, Class::Interactive));
     let stays = interest.join(wish(10, Class::Interactive), None).unwrap();
     let key = emails(1)[0].clone();
-    let lookup = batcher.lookup(SCOPE, key.clone(), interest.clone());
+    let lookup = look_up(&batcher, SCOPE, key.clone(), interest.clone());
     drop(gone);
     assert!(lookup.await.is_ok(), "somebody else waits");
     drop(stays);
     let (interest, gone) = Interest::new(wish(10, Class::Interactive));
-    let lookup = batcher.lookup(SCOPE, key, interest.clone());
+    let lookup = look_up(&batcher, SCOPE, key, interest.clone());
     drop(gone);
     assert!(matches!(lookup.await, Err(LookupError::DeadlineExceeded)));
     assert!(
@@ -434,7 +443,7 @@ async fn a_call_that_has_left_cannot_be_joined_by_who_wants_a_later_one() {
                 .is_some()
         );
     };
-    let (looked, ()) = tokio::join!(batcher.lookup(SCOPE, key, interest.clone()), later);
+    let (looked, ()) = tokio::join!(look_up(&batcher, SCOPE, key, interest.clone()), later);
     assert!(looked.is_ok());
 }
 
@@ -445,7 +454,7 @@ async fn a_refresh_rides_along_or_leaves_when_it_is_urgent() {
         let now = Instant::now();
         let wish = Wish::refresh(now + Duration::from_mins(1), now + Duration::from_secs(90));
         let (interest, stake) = Interest::new(wish);
-        let lookup = batcher.lookup(SCOPE, emails(n + 1)[n].clone(), interest);
+        let lookup = look_up(&batcher, SCOPE, emails(n + 1)[n].clone(), interest);
         async move {
             let looked = lookup.await;
             drop(stake);
@@ -479,7 +488,7 @@ async fn a_refresh_that_somebody_comes_to_wait_for_leaves_at_once() {
         interest.join(wish(10, Class::Interactive), None)
     };
     let key = emails(1)[0].clone();
-    let (looked, joined) = tokio::join!(batcher.lookup(SCOPE, key, interest.clone()), joins);
+    let (looked, joined) = tokio::join!(look_up(&batcher, SCOPE, key, interest.clone()), joins);
     assert!(looked.is_ok() && joined.is_some());
     assert!(start.elapsed() < Duration::from_millis(1010));
 }
@@ -572,7 +581,7 @@ async fn full_calls_of_one_kind_of_id_do_not_keep_another_waiting() {
         };
         let start = Instant::now();
         let (interest, _stake) = Interest::new(wish(10, Class::Interactive));
-        let looked = batcher.lookup(scope, mobiles(1)[0].clone(), interest).await;
+        let looked = look_up(&batcher, scope, mobiles(1)[0].clone(), interest).await;
         assert!(looked.is_ok());
         start.elapsed()
     };

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use tokio::time::Instant;
 
 use crate::{
-    batch::{Interest, LookupError},
+    batch::{InLine, Interest, LookupError},
     cache::Asked,
     clock,
     directory::{DirectoryError, DirectoryErrorKind as Kind, LookupScope},
@@ -22,24 +22,34 @@ pub(super) struct FlightKey {
     pub(super) identifier: Identifier,
 }
 
-/// Looks the key up and says what its rows mean.
-pub(super) async fn fly(
+/// The key comes to wait for a call.
+pub(super) fn line_up(
     core: &Core,
-    tenant: &Weak<Tenant>,
     key: &FlightKey,
     interest: &Arc<Interest>,
-) -> Verdict {
+) -> Result<InLine, LookupError> {
     let scope = LookupScope {
         user_id_type: key.kind,
         include_resigned: key.include_resigned,
     };
-    // The usual way takes what it needs, there being thousands at a time; the others are in boxes.
     let identifier = key.identifier.clone();
-    match core
-        .batcher
-        .lookup(scope, identifier, interest.clone())
-        .await
-    {
+    core.batcher.line_up(scope, identifier, interest.clone())
+}
+
+/// Waits for the key's rows and says what they mean.
+pub(super) async fn fly(
+    core: &Core,
+    tenant: &Weak<Tenant>,
+    key: &FlightKey,
+    interest: &Interest,
+    in_line: Result<InLine, LookupError>,
+) -> Verdict {
+    let looked = match in_line {
+        Ok(in_line) => in_line.answer().await,
+        Err(error) => Err(error),
+    };
+    // The usual way takes what it needs, there being thousands at a time; the others are in boxes.
+    match looked {
         Ok(looked) => {
             let kind_was_given = looked.kind_was_given;
             let verdict = Verdict::of(looked);

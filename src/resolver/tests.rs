@@ -225,6 +225,24 @@ const STAYS: Option<PersonStatus> = Some(PersonStatus {
 });
 
 #[tokio::test(start_paused = true)]
+async fn a_batch_waits_as_a_whole_before_anybody_else_has_a_turn() {
+    let bench = bench(|who, _| {
+        Ok(vec![(
+            if who == "a@x.example" { "ou_a" } else { "ou_b" },
+            None,
+        )])
+    });
+    let who = ["a@x.example", "b@x.example", "c@x.example"];
+    let terms = terms(who.len());
+    let mut asks = Box::pin(bench.resolve(&who, &terms));
+    assert!(asks.as_mut().now_or_never().is_none());
+    // No other task has run: on a busy machine that may take longer than a call gathers.
+    assert_eq!(bench.tenant().core.batcher.waiting(), 3);
+    assert_eq!(asks.await.len(), 3);
+    assert_eq!(bench.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_same_person_twice_is_asked_for_once_and_answered_twice_in_order() {
     let bench = bench(|who, _| {
         Ok(if who == "a@x" {

@@ -191,7 +191,8 @@ impl Tenant {
         Some(self.flights.join_or_replace(key.clone(), enter, start))
     }
 
-    /// One flight: looks up, judges, remembers.
+    /// One flight: looks up, judges, remembers. It is in the queue before this returns, and not only when
+    /// its task has its turn: on a busy machine a batch would be spread over several calls.
     fn load(
         &self,
         key: FlightKey,
@@ -201,8 +202,9 @@ impl Tenant {
     ) -> impl Future<Output = Verdict> + Send + use<> {
         let (core, tenant) = (self.core.clone(), self.me.clone());
         let scope = span.scope();
+        let in_line = flight::line_up(&core, &key, &interest);
         let flight = async move {
-            let verdict = flight::fly(&core, &tenant, &key, &interest).await;
+            let verdict = flight::fly(&core, &tenant, &key, &interest, in_line).await;
             core.remember(&key, &verdict);
             drop(place);
             span.end(&interest, &verdict);

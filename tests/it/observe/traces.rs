@@ -234,7 +234,8 @@ async fn who_joins_the_flight_of_another_links_to_it_and_calls_link_to_all_they_
 async fn flights_that_share_a_call_and_the_call_link_to_each_other() {
     let (feishu, collector) = (Feishu::start(true).await, Collector::start().await);
     let server = serve(&feishu, &collector.url(), &[]);
-    // On a busy machine the two may be too far apart for one call: then both are asked for once more.
+    // A machine may stand still between the two for longer than a call gathers: then both are asked for
+    // once more.
     for number in 7..27 {
         let mut request = traced(number, SAMPLED, &[WEI, FENG]);
         request.get_mut().max_age = Some(prost_types::Duration::default());
