@@ -222,7 +222,13 @@ pub async fn serve(config: Config, options: ServeOptions) -> Result<(), AppError
     traces.close().await;
     // Last, so that probes see the whole drain.
     pages.end().await;
-    tracing::info!(cut_connections = outcome.cut_connections, "stopped");
+    match outcome.cut_connections {
+        0 => tracing::info!("stopped"),
+        cut => tracing::warn!(
+            cut_connections = cut,
+            "stopped; something was still open at the end of drain.timeout"
+        ),
+    }
     Ok(())
 }
 

@@ -78,6 +78,7 @@ pub struct InLine {
     shared: Arc<Shared>,
     id: lanes::KeyId,
     answer: oneshot::Receiver<LookupResult>,
+    waits: QueueSpan,
     interest: Arc<Interest>,
 }
 
@@ -191,6 +192,8 @@ impl Batcher {
         let (key, answer) = Key::new(scope, key, interest.clone(), now);
         let mut waiting = self.shared.lock();
         waiting.admit(now)?;
+        // Before it can leave.
+        let waits = QueueSpan::begin(&interest);
         let id = waiting.push(key, None, now);
         drop(waiting);
         let shared = self.shared.clone();
@@ -198,6 +201,7 @@ impl Batcher {
             shared,
             id,
             answer,
+            waits,
             interest,
         })
     }
@@ -259,13 +263,12 @@ impl InLine {
     ///
     /// Cancel-safe: a key that still waits leaves the queue; a call under way goes on.
     pub async fn answer(mut self) -> LookupResult {
-        let waits = QueueSpan::begin();
         let mut under_way = false;
         loop {
             tokio::select! {
                 biased;
                 answer = &mut self.answer => {
-                    waits.end(&self.interest);
+                    std::mem::take(&mut self.waits).end(&self.interest);
                     return answer.unwrap_or(Err(LookupError::Crashed));
                 }
                 () = self.interest.changed(), if !under_way => {}

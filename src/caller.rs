@@ -22,6 +22,12 @@ impl CallerId {
     pub fn is_configured(self) -> bool {
         self.0 >= Self::CONFIGURED
     }
+
+    /// The number of a configured caller; they are counted from 0.
+    pub fn number(self) -> Option<usize> {
+        let number = self.0.checked_sub(Self::CONFIGURED)?;
+        usize::try_from(number).ok()
+    }
 }
 
 /// The names of the client certificate that TLS has verified, if there was one: the DNS names and URIs

@@ -57,6 +57,8 @@ pub struct Changes {
     pub removed: Vec<String>,
     /// Those that are reached with other credentials, or another way.
     pub changed: Vec<String>,
+    /// There have been callers, and there is none any more.
+    pub nobody_may_call: bool,
 }
 
 /// What becomes of one configured tenant.
@@ -161,6 +163,7 @@ impl Composer {
         }
         self.publish(config).await;
         // Once there are the tenants that they may ask about.
+        changes.nobody_may_call = config.callers.is_empty() && !self.callers.is_open();
         self.callers.replace(callers::settings(config));
         Ok(changes)
     }

@@ -179,6 +179,12 @@ impl Reloader {
                 "a setting has changed that takes effect at the next start"
             );
         }
+        if changes.nobody_may_call {
+            tracing::warn!(
+                "the last caller is gone, and nobody may call any more: only a restart without callers opens \
+                 the door to everybody"
+            );
+        }
         tracing::info!(
             tenants_added = changes.added.join(" "),
             tenants_removed = changes.removed.join(" "),

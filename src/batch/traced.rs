@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::{
     directory::{DirectoryError, DirectoryErrorKind as Kind},
-    trace::{self, Scope, Span},
+    trace::{Scope, Span},
 };
 
 use super::{Interest, Shared, key::Departure};
@@ -20,12 +20,14 @@ const MOST_LINKS: usize = 20;
 pub(super) type Failed = std::mem::Discriminant<Kind>;
 
 /// A key's wait for its call.
+#[derive(Default)]
 pub(super) struct QueueSpan(Span);
 
 impl QueueSpan {
-    /// Begins now, for the flight at work.
-    pub(super) fn begin() -> Self {
-        Self(trace::span("queue"))
+    /// Begins now.
+    pub(super) fn begin(interest: &Interest) -> Self {
+        let span = interest.flight().map(|flight| flight.child("queue"));
+        Self(span.unwrap_or_default())
     }
 
     /// It has ended with the last departure, which is over: now there is an answer.

@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     app::{self, Asks, Listening, Reloading, ServeOptions},
-    config::FlagSetting,
+    config::{CallerConfig, Config, FlagSetting},
     sandbox::Sandbox,
     telemetry::{LogFormat, LogLevel, Volume},
 };
@@ -89,12 +89,18 @@ pub(super) async fn run(args: ServeArgs, log: LogArgs, volume: Volume) -> Result
         .config;
     let banner = sandbox.as_ref().map(Sandbox::banner);
     let example = example(sandbox.as_ref());
+    let asks_for_key = asks_for_key(&config);
     let options = ServeOptions {
         on_listening: Box::new(move |listening| {
             // Beside JSON logs there is a machine, which has no use for a text to paste.
             if log.log_format == LogFormat::Text {
                 // A closed standard output does not stop a server.
-                let _ = terminal::print(&greeting(listening, &example, banner.as_deref()));
+                let _ = terminal::print(&greeting(
+                    listening,
+                    &example,
+                    asks_for_key,
+                    banner.as_deref(),
+                ));
             }
         }),
         reloading: Some(Reloading {
@@ -121,7 +127,12 @@ fn log_level_flag(level: Option<LogLevel>) -> Option<String> {
 }
 
 /// Where it listens, and some lines to paste into another shell.
-fn greeting(listening: &Listening, example: &str, banner: Option<&str>) -> String {
+fn greeting(
+    listening: &Listening,
+    example: &str,
+    asks_for_key: bool,
+    banner: Option<&str>,
+) -> String {
     let grpc = reachable(listening.grpc);
     let health = reachable(listening.health.unwrap_or(listening.grpc));
     let (flags, probe_flags) = match listening.tls {
@@ -131,6 +142,12 @@ fn greeting(listening: &Listening, example: &str, banner: Option<&str>) -> Strin
             "-cacert ca.pem -cert client.pem -key client.key",
             " -tls -tls-ca-cert=ca.pem -tls-client-cert=client.pem -tls-client-key=client.key",
         ),
+    };
+    // grpcurl itself puts the key in: the arguments of a program can be read by everybody on a machine.
+    let key = if asks_for_key {
+        " -expand-headers -H 'authorization: Bearer ${FEISHU_ID_API_KEY}'"
+    } else {
+        ""
     };
     // That port is for those without a certificate.
     let probe_flags = listening.health.map_or(probe_flags, |_| "");
@@ -143,12 +160,18 @@ fn greeting(listening: &Listening, example: &str, banner: Option<&str>) -> Strin
     let http = http.unwrap_or_default();
     format!(
         "{banner}feishu-id listens on {}\n\nTry it:\n\
-         grpcurl {flags} {grpc} list\n\
-         grpcurl {flags} -d '{example}' {grpc} \
+         grpcurl {flags}{key} {grpc} list\n\
+         grpcurl {flags}{key} -d '{example}' {grpc} \
          feishu.identity.v1.IdentityService/ResolveUserIds\n\
          grpc-health-probe{probe_flags} -addr={health}\n{http}\n",
         listening.grpc
     )
+}
+
+/// Whether there is no other way in: a certificate is enough for whoever has one.
+fn asks_for_key(config: &Config) -> bool {
+    let by_certificate = |caller: &CallerConfig| !caller.certificate_identity.is_empty();
+    !config.callers.is_empty() && !config.callers.iter().any(by_certificate)
 }
 
 /// Somebody to ask for, as the API wants them: of the sandbox's first tenant, else a placeholder.

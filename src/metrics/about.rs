@@ -109,7 +109,7 @@ metrics! {
         "TLS handshakes that came to nothing, by reason.";
     /// `feishu_id_tls_certificate_expiry_seconds`
     TLS_CERTIFICATE_EXPIRY: Gauge "tls_certificate_expiry" in Seconds,
-        "The moment at which the certificate in use expires, in seconds since 1970.";
+        "The moment at which the certificate in use expires, in seconds since 1970. With tls.certificate.";
     /// `feishu_id_connection_floods_total`
     CONNECTION_FLOODS: Counter "connection_floods",
         "Connections ended because their clients flooded them: frames that carry no request, streams, resets. Further ones of that peer wait half a second.";
@@ -146,10 +146,10 @@ metrics! {
     /// `feishu_id_quota_month_calls`
     QUOTA_MONTH_CALLS: Gauge "quota_month_calls" by [tenant], "Calls to Feishu counted in this month.";
     /// `feishu_id_quota_month_limit`
-    QUOTA_MONTH_LIMIT: Gauge "quota_month_limit" by [tenant], "Calls to Feishu allowed in a month.";
+    QUOTA_MONTH_LIMIT: Gauge "quota_month_limit" by [tenant], "Calls to Feishu allowed in a month. With quota.per_month.";
     /// `feishu_id_quota_month_warning`
     QUOTA_MONTH_WARNING: Gauge "quota_month_warning" by [tenant],
-        "1 once 80 % of the month's calls to Feishu are spent.";
+        "1 once 80 % of the month's calls to Feishu are spent. With quota.per_month.";
     /// `feishu_id_upstream_calls_total`
     UPSTREAM_CALLS: Counter "upstream_calls" by [tenant, endpoint, result], "Calls to Feishu, by endpoint and result.";
     /// `feishu_id_upstream_call_duration_seconds`
@@ -164,14 +164,14 @@ metrics! {
 
     // The store.
     /// `feishu_id_store_records`
-    STORE_RECORDS: Gauge "store_records", "Answers in the store.";
+    STORE_RECORDS: Gauge "store_records", "Answers in the store. With data.dir.";
     /// `feishu_id_store_bytes`
-    STORE_SIZE: Gauge "store" in Bytes, "Size of the store.";
+    STORE_SIZE: Gauge "store" in Bytes, "Size of the store. With data.dir.";
     /// `feishu_id_store_dropped_total`
     STORE_DROPPED: Counter "store_dropped",
-        "Answers that were not stored, because more came than could be written.";
+        "Answers that were not stored, because more came than could be written. With data.dir.";
     /// `feishu_id_store_failures_total`
-    STORE_FAILURES: Counter "store_failures", "Reads and writes of the store that failed.";
+    STORE_FAILURES: Counter "store_failures", "Reads and writes of the store that failed. With data.dir.";
 
     // The configuration.
     /// `feishu_id_config_reloads_total`
@@ -187,7 +187,7 @@ metrics! {
     // Traces.
     /// `feishu_id_trace_spans_total`
     TRACE_SPANS: Counter "trace_spans" by [result],
-        "Spans of traced requests: sent to the collector, not taken by it, or dropped because too many waited.";
+        "Spans of traced requests: sent to the collector, not taken by it, or dropped because too many waited. With telemetry.otlp_endpoint.";
 
     // The process, by the names that every process' metrics have.
     /// `process_cpu_seconds_total`

@@ -13,15 +13,22 @@ use tonic::Code;
 
 use super::ServerSettings;
 use crate::{
+    caller::CallerId,
     memory::Memory,
     metrics::{Rpc, Rpcs, code_name},
     trace::{Span, Tracing},
 };
 
+/// How many callers have a count of their own; with more of them, some share one.
+const COUNTS: usize = 1024;
+
 /// How many requests are in flight, of how many.
 pub(super) struct Places {
     taken: AtomicUsize,
     most: usize,
+    /// The same for each configured caller, by number: half of all places is the most for one, so that
+    /// none takes them all. Connections have no share: whoever makes one makes two.
+    by_caller: Box<[AtomicUsize]>,
     uncounted: &'static [&'static str],
     memory: Memory,
     rpcs: Rpcs,
@@ -31,6 +38,7 @@ pub(super) struct Places {
 pub(super) struct Place {
     places: Arc<Places>,
     counts: bool,
+    caller: CallerId,
     rpc: Rpc,
     began: Instant,
     code: Code,
@@ -45,6 +53,7 @@ impl Places {
     pub(super) fn new(settings: &ServerSettings) -> Arc<Self> {
         Arc::new(Self {
             taken: AtomicUsize::new(0),
+            by_caller: (0..COUNTS).map(|_| AtomicUsize::new(0)).collect(),
             most: settings.max_requests_in_flight,
             uncounted: settings.uncounted_paths,
             memory: settings.memory.clone(),
@@ -60,6 +69,7 @@ impl Places {
         let mut place = Place {
             places: Arc::clone(self),
             counts,
+            caller: CallerId::default(),
             rpc,
             began,
             code: Code::Cancelled,
@@ -71,9 +81,29 @@ impl Places {
         }
         Ok(place)
     }
+
+    fn of_caller(&self, caller: CallerId) -> Option<&AtomicUsize> {
+        self.by_caller.get(caller.number()? % COUNTS)
+    }
 }
 
 impl Place {
+    /// Counts it against what its caller may have, once it is known who that is.
+    pub(super) fn is_of(&mut self, caller: CallerId) -> Result<(), Full> {
+        if !self.counts {
+            return Ok(());
+        }
+        self.caller = caller;
+        match self.places.of_caller(caller) {
+            Some(taken)
+                if taken.fetch_add(1, Ordering::Relaxed) >= self.places.most.div_ceil(2) =>
+            {
+                Err(Full)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Says which code the answer ends with.
     pub(super) fn ends_with(&mut self, code: Code) {
         self.code = code;
@@ -100,6 +130,9 @@ impl Drop for Place {
     fn drop(&mut self) {
         if self.counts {
             self.places.taken.fetch_sub(1, Ordering::Relaxed);
+            if let Some(taken) = self.places.of_caller(self.caller) {
+                taken.fetch_sub(1, Ordering::Relaxed);
+            }
         }
         if self.span.is_on() {
             self.span

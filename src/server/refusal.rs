@@ -65,6 +65,11 @@ pub(super) fn overloaded() -> Status {
     shed("too many requests at a time; come back in a second")
 }
 
+/// Too many requests of one caller at a time.
+pub(super) fn too_many_of_caller() -> Status {
+    shed("too many requests of this caller at a time; come back in a second")
+}
+
 /// Requests hold as much memory as they may.
 pub(super) fn no_memory() -> Status {
     shed("the requests in flight hold as much memory as they may; come back in a second")
@@ -101,7 +106,13 @@ pub(super) fn explain(headers: &mut HeaderMap) {
     if !bare.details().is_empty() {
         return;
     }
-    let explained = with_reason(bare.code(), reason, bare.message());
+    let message = match (bare.code(), bare.message()) {
+        (Code::Unimplemented, "") => {
+            "there is no such method; `grpcurl ... list` tells which there are"
+        }
+        (_, message) => message,
+    };
+    let explained = with_reason(bare.code(), reason, message);
     for (name, value) in &trailers(&explained) {
         headers.insert(name, value.clone());
     }

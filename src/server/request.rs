@@ -19,7 +19,7 @@ use tonic::{Status, body::Body};
 use super::{
     ServerSettings, Services,
     answering::{Answering, Handled, Heard},
-    place::Places,
+    place::{Full, Place, Places},
     refusal,
     services::Answer,
     timeout::{self, TimedBody},
@@ -57,7 +57,14 @@ pub(super) struct Shared {
     services: Services,
     settings: ServerSettings,
     places: Arc<Places>,
-    shed: LogLimit<()>,
+    shed: LogLimit<Whose>,
+}
+
+/// Whose requests are too many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Whose {
+    All,
+    OneCaller,
 }
 
 /// The service of one connection.
@@ -105,28 +112,36 @@ impl Shared {
     }
 
     /// One line for many: whose request it is this time is as good as any.
-    fn tell_of_shedding(&self, peer: Peer) {
-        if let Some(untold) = self.shed.tell((), Instant::now()) {
+    fn tell_of_shedding(&self, peer: Peer, whose: Whose) {
+        if let Some(untold) = self.shed.tell(whose, Instant::now()) {
             let most = self.settings.max_requests_in_flight;
             let peer = peer.address.map(|address| address.ip().to_canonical());
             let peer = peer.map(tracing::field::display);
-            tracing::warn!(
-                peer,
-                most,
-                untold,
-                "requests turned away: grpc.max_requests_in_flight are being worked on"
-            );
+            let why = match whose {
+                Whose::All => "grpc.max_requests_in_flight are being worked on",
+                Whose::OneCaller => "half of grpc.max_requests_in_flight are this caller's",
+            };
+            tracing::warn!(peer, most, untold, "requests turned away: {why}");
         }
     }
 
-    /// Asks the gate, if there is one.
-    fn admit(&self, peer: Peer, request: Request<Incoming>) -> Result<Admitted, Box<Status>> {
+    /// Asks the gate, if there is one, and whether that caller has a share left.
+    fn admit(
+        &self,
+        peer: Peer,
+        request: Request<Incoming>,
+        place: &mut Place,
+    ) -> Result<Admitted, Box<Status>> {
         let by_connection = CallerId(peer.connection);
         let Some(gate) = &self.settings.gate else {
             return Ok((request, by_connection));
         };
         let (mut head, body) = request.into_parts();
         let caller = gate.admit(peer, &mut head)?.unwrap_or(by_connection);
+        place.is_of(caller).map_err(|Full| {
+            self.tell_of_shedding(peer, Whose::OneCaller);
+            refusal::too_many_of_caller()
+        })?;
         Ok((Request::from_parts(head, body), caller))
     }
 
@@ -145,7 +160,7 @@ impl Shared {
         };
         let mut heard = Heard::new(Scope::of(id), &request, began, &self.settings.metrics);
         let Ok(mut place) = self.places.enter(request.uri().path(), began) else {
-            self.tell_of_shedding(peer);
+            self.tell_of_shedding(peer, Whose::All);
             return Answering::refused(refusal::overloaded(), None, heard);
         };
         if let Some(names) = names {
@@ -154,7 +169,7 @@ impl Shared {
         // Before it is traced: strangers make no traces.
         let admitted = {
             let _told = heard.scope.enter();
-            self.admit(peer, request)
+            self.admit(peer, request, &mut place)
         };
         let caller = match admitted {
             Ok((admitted, caller)) => {

@@ -72,7 +72,7 @@ async fn a_tenant_that_is_renamed_has_spent_what_its_app_has() {
     let expected = Changes {
         added: vec!["initech".to_owned()],
         removed: vec!["globex".to_owned()],
-        changed: Vec::new(),
+        ..Changes::default()
     };
     assert_eq!(changes, expected);
     assert!(Arc::ptr_eq(

@@ -91,7 +91,7 @@ fn page() -> String {
          `WRITE_DOCS=1 cargo test --test it -- operators`, and checked by that test.\n\n\
          No label holds anything of a person: tenants and callers are bounded by the configuration, \
          RPCs by the protos (whatever else is called is `other`).\nA histogram has the series \
-         `_bucket`, `_sum` and `_count`.\n\n\
+         `_bucket`, `_sum` and `_count`. What is only there with a setting says so.\n\n\
          | metric | type | labels | unit | tells |\n| --- | --- | --- | --- | --- |\n",
     );
     for about in about::ALL {

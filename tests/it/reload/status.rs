@@ -9,15 +9,16 @@ use feishu_id::{
     callers::KeyHash,
     clock,
     pb::identity::{
-        ConfigurationStatus, GetStatusRequest, admin_service_client::AdminServiceClient,
+        ConfigurationStatus, GetStatusRequest, GetStatusResponse,
+        admin_service_client::AdminServiceClient,
     },
 };
-use tonic::{Request, transport::Endpoint};
+use tonic::{Code, Request, Response, Status, transport::Endpoint};
 
 use super::server::Server;
 
 /// What is told to whoever has this key.
-async fn configuration(server: &Server, key: Option<&str>) -> ConfigurationStatus {
+async fn status(server: &Server, key: Option<&str>) -> Result<GetStatusResponse, Status> {
     let endpoint = Endpoint::from_shared(format!("http://{}", server.grpc)).unwrap();
     let mut client = AdminServiceClient::new(endpoint.connect().await.unwrap());
     let mut request = Request::new(GetStatusRequest::default());
@@ -25,8 +26,11 @@ async fn configuration(server: &Server, key: Option<&str>) -> ConfigurationStatu
         let value = format!("Bearer {key}").parse().unwrap();
         request.metadata_mut().insert("authorization", value);
     }
-    let status = client.get_status(request).await.unwrap().into_inner();
-    status.configuration.unwrap()
+    client.get_status(request).await.map(Response::into_inner)
+}
+
+async fn configuration(server: &Server, key: Option<&str>) -> ConfigurationStatus {
+    status(server, key).await.unwrap().configuration.unwrap()
 }
 
 fn time(at: Option<prost_types::Timestamp>) -> SystemTime {
@@ -86,4 +90,25 @@ async fn why_is_for_those_who_may_ask_about_all_tenants() {
     let one = configuration(&server, Some("of_globex")).await;
     assert_eq!(one.refused_time, all.refused_time);
     assert_eq!(one.refused_reason, "");
+}
+
+#[tokio::test]
+async fn that_no_caller_is_left_is_told_since_nobody_may_call_then() {
+    let hash = KeyHash::of(b"only");
+    let only = format!(
+        "[callers.only]\nkey_hashes = [\"{hash}\"]\ntenants = [\"*\"]\npermissions = [\"admin\"]\n"
+    );
+    let server = Server::start("nobody", &only).await;
+    assert!(status(&server, Some("only")).await.is_ok());
+    server.configure("");
+    server.until_reloads("applied", 1.0).await;
+    server.until_said("nobody may call any more").await;
+    server.configure("[cache]\nttl = \"5s\"");
+    server.until_reloads("applied", 2.0).await;
+    let said = server.said("nobody may call any more");
+    assert_eq!(said, 2, "as long as it is so");
+    for key in [Some("only"), None] {
+        let refused = status(&server, key).await.unwrap_err();
+        assert_eq!(refused.code(), Code::Unauthenticated);
+    }
 }

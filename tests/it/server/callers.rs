@@ -1,8 +1,16 @@
-//! Whom the service is told that a request is from.
+//! Whom the service is told that a request is from, and how much of the server is one caller's.
 
-use feishu_id::server::ServerSettings;
+use std::{net::SocketAddr, sync::Arc};
 
-use super::support::{AT_ONCE, Running, request, soon};
+use feishu_id::{
+    caller::CallerId,
+    metrics::HandshakeFailure,
+    server::{Gate, Peer, ServerSettings},
+};
+use http::request::Parts;
+use tonic::{Code, Request, Status};
+
+use super::support::{AT_ONCE, Running, WAIT, request, soon};
 
 #[tokio::test]
 async fn the_requests_of_a_connection_have_one_caller_and_another_connection_has_another() {
@@ -20,4 +28,60 @@ async fn the_requests_of_a_connection_have_one_caller_and_another_connection_has
     assert_eq!(callers[0], callers[1]);
     assert_eq!(callers[2], callers[3]);
     assert_ne!(callers[0], callers[2]);
+}
+
+/// Knows a caller by the number in the header `caller`.
+struct Numbers;
+
+impl Gate for Numbers {
+    fn admit(&self, _: Peer, request: &mut Parts) -> Result<Option<CallerId>, Box<Status>> {
+        let number = request.headers.get("caller");
+        let number = number.and_then(|value| value.to_str().ok()?.parse().ok());
+        Ok(number.map(CallerId::configured))
+    }
+
+    fn turned_away(&self, _: SocketAddr, _: HandshakeFailure) {}
+}
+
+#[tokio::test]
+async fn one_caller_may_have_half_of_the_requests_in_flight_by_however_many_connections() {
+    let server = Running::start(ServerSettings {
+        max_requests_in_flight: 5,
+        gate: Some(Arc::new(Numbers)),
+        ..ServerSettings::default()
+    })
+    .await;
+    let by = |caller: &str, tenant: &str| {
+        let mut request = Request::new(request(tenant));
+        request
+            .metadata_mut()
+            .insert("caller", caller.parse().unwrap());
+        request
+    };
+    let mut waits = Vec::new();
+    for _ in 0..3 {
+        let (mut client, request) = (server.identity().await, by("7", WAIT));
+        waits.push(tokio::spawn(async move {
+            client.resolve_user_ids(request).await
+        }));
+    }
+    server.double.until_open(3).await;
+    let mut client = server.identity().await;
+    for _ in 0..10 {
+        let refused = client.resolve_user_ids(by("7", AT_ONCE)).await.unwrap_err();
+        assert_eq!(refused.code(), Code::ResourceExhausted);
+        assert!(refused.message().contains("this caller"), "{refused}");
+        let pushback = refused.metadata().get("grpc-retry-pushback-ms").unwrap();
+        assert_eq!(pushback, "1000");
+    }
+    for other in ["8", "none"] {
+        client.resolve_user_ids(by(other, AT_ONCE)).await.unwrap();
+    }
+    server.double.release.cancel();
+    for wait in waits {
+        soon(wait).await.unwrap().unwrap();
+    }
+    for _ in 0..10 {
+        client.resolve_user_ids(by("7", AT_ONCE)).await.unwrap();
+    }
 }
