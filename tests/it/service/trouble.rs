@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use feishu_id::pb::identity::{ErrorReason, Outcome};
 use serde_json::{Value, json};
-use tokio::time::Instant;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
@@ -162,11 +161,10 @@ async fn the_callers_deadline_ends_the_call_and_keeps_what_is_answered() {
     service
         .faults(json!({"fault": "hang", "fault_next": 1, "fault_endpoint": "batch_get_id"}))
         .await;
-    let start = Instant::now();
     let time = Duration::from_millis(600);
-    // Three calls, of which the first to arrive hangs.
+    // Three calls, of which the first to arrive hangs. The client itself would end its call with an error
+    // at the deadline.
     let answers = service.call(request(people(0..300)), time).await.unwrap();
-    assert!(start.elapsed() < time);
     let counts = outcomes(&answers);
     assert_eq!(
         (counts["OUTCOME_RESOLVED"], counts["OUTCOME_FAILED"]),
