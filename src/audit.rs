@@ -81,6 +81,8 @@ pub enum Why {
     NotTheSame,
     /// A caller who asks for what they may not.
     Denied,
+    /// A caller with half of all requests that may be in flight.
+    TooManyRequests,
 }
 
 /// The books. Cloning gives another handle of the same.
@@ -148,7 +150,7 @@ impl Outcome {
 }
 
 impl Why {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::NoCredential,
         Self::MalformedCredential,
         Self::UnknownKey,
@@ -157,6 +159,7 @@ impl Why {
         Self::BadCertificate,
         Self::NotTheSame,
         Self::Denied,
+        Self::TooManyRequests,
     ];
 
     fn text(self) -> &'static str {
@@ -169,6 +172,7 @@ impl Why {
             Self::BadCertificate => "bad_certificate",
             Self::NotTheSame => "key_and_certificate_differ",
             Self::Denied => "denied",
+            Self::TooManyRequests => "too_many_requests",
         }
     }
 }

@@ -78,7 +78,7 @@ pub struct InLine {
     shared: Arc<Shared>,
     id: lanes::KeyId,
     answer: oneshot::Receiver<LookupResult>,
-    waits: QueueSpan,
+    since: Instant,
     interest: Arc<Interest>,
 }
 
@@ -192,8 +192,6 @@ impl Batcher {
         let (key, answer) = Key::new(scope, key, interest.clone(), now);
         let mut waiting = self.shared.lock();
         waiting.admit(now)?;
-        // Before it can leave.
-        let waits = QueueSpan::begin(&interest);
         let id = waiting.push(key, None, now);
         drop(waiting);
         let shared = self.shared.clone();
@@ -201,7 +199,7 @@ impl Batcher {
             shared,
             id,
             answer,
-            waits,
+            since: now,
             interest,
         })
     }
@@ -263,12 +261,14 @@ impl InLine {
     ///
     /// Cancel-safe: a key that still waits leaves the queue; a call under way goes on.
     pub async fn answer(mut self) -> LookupResult {
+        // Not when it lined up: the spans of a request are limited, and others of it come first.
+        let waits = QueueSpan::since(self.since, &self.interest);
         let mut under_way = false;
         loop {
             tokio::select! {
                 biased;
                 answer = &mut self.answer => {
-                    std::mem::take(&mut self.waits).end(&self.interest);
+                    waits.end(&self.interest);
                     return answer.unwrap_or(Err(LookupError::Crashed));
                 }
                 () = self.interest.changed(), if !under_way => {}

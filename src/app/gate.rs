@@ -8,7 +8,7 @@ use tonic::Status;
 use crate::{
     audit::Why,
     caller::{CallerId, CertificateNames},
-    callers::{Callers, KeyHash, Proof},
+    callers::{Caller, Callers, Entered, KeyHash, Proof},
     grpc::unauthenticated,
     metrics::HandshakeFailure,
     server::{Gate, Peer},
@@ -49,6 +49,13 @@ impl Gate for Door {
                 Err(Box::new(unauthenticated(why)))
             }
         }
+    }
+
+    fn too_many(&self, peer: Peer, request: &Parts) {
+        let caller = request.extensions.get::<Entered>().map(Entered::caller);
+        let ip = peer.address.map(|address| address.ip().to_canonical());
+        let audit = self.0.audit();
+        audit.refused(ip, Why::TooManyRequests, caller.map(Caller::name));
     }
 
     fn turned_away(&self, address: SocketAddr, why: HandshakeFailure) {

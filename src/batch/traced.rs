@@ -20,13 +20,13 @@ const MOST_LINKS: usize = 20;
 pub(super) type Failed = std::mem::Discriminant<Kind>;
 
 /// A key's wait for its call.
-#[derive(Default)]
 pub(super) struct QueueSpan(Span);
 
 impl QueueSpan {
-    /// Begins now.
-    pub(super) fn begin(interest: &Interest) -> Self {
-        let span = interest.flight().map(|flight| flight.child("queue"));
+    /// Began at that moment.
+    pub(super) fn since(began: Instant, interest: &Interest) -> Self {
+        let flight = interest.flight();
+        let span = flight.map(|flight| flight.child_since("queue", began));
         Self(span.unwrap_or_default())
     }
 

@@ -29,7 +29,7 @@ pub struct GrpcConfig {
     pub max_connections: usize,
     /// Most of them from one address, or from one /64 of IPv6.
     pub max_connections_per_peer: usize,
-    /// Most requests at a time, over all connections.
+    /// Most requests at a time, over all connections; for one configured caller, half of them.
     pub max_requests_in_flight: usize,
     /// Most bytes that requests hold at a time, over all connections, beyond what each may.
     pub max_bytes_in_flight: usize,

@@ -47,6 +47,7 @@ pub fn unauthenticated(why: Why) -> Status {
         Why::BadCertificate => "this server asks for a client certificate that it can verify",
         Why::NotTheSame => "the key is not of the same caller as the client certificate",
         Why::Denied => "this caller may not do that",
+        Why::TooManyRequests => "this caller has too many requests in flight",
     };
     Rejection::from(Failure::new(Reason::Unauthenticated, message)).into()
 }

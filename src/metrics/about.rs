@@ -125,7 +125,7 @@ metrics! {
         "Identifiers answered, by caller and outcome.";
     /// `feishu_id_refused_callers_total`
     REFUSED_CALLERS: Counter "refused_callers" by [reason],
-        "Requests refused because of who calls: no valid credential, or not allowed.";
+        "Requests refused because of who calls: no valid credential, not allowed, or too many in flight.";
 
     // Answers.
     /// `feishu_id_identifiers_total`

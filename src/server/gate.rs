@@ -19,6 +19,9 @@ pub trait Gate: Send + Sync + 'static {
     /// What the caller is told who may not come in.
     fn admit(&self, peer: Peer, request: &mut Parts) -> Result<Option<CallerId>, Box<Status>>;
 
+    /// Is told of a request that was admitted, and refused because its caller has too many in flight.
+    fn too_many(&self, peer: Peer, request: &Parts);
+
     /// Is told of whoever did not get as far as a request, since their TLS handshake failed.
     fn turned_away(&self, address: SocketAddr, why: HandshakeFailure);
 }

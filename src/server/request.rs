@@ -57,14 +57,7 @@ pub(super) struct Shared {
     services: Services,
     settings: ServerSettings,
     places: Arc<Places>,
-    shed: LogLimit<Whose>,
-}
-
-/// Whose requests are too many.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Whose {
-    All,
-    OneCaller,
+    shed: LogLimit<()>,
 }
 
 /// The service of one connection.
@@ -112,16 +105,17 @@ impl Shared {
     }
 
     /// One line for many: whose request it is this time is as good as any.
-    fn tell_of_shedding(&self, peer: Peer, whose: Whose) {
-        if let Some(untold) = self.shed.tell(whose, Instant::now()) {
+    fn tell_of_shedding(&self, peer: Peer) {
+        if let Some(untold) = self.shed.tell((), Instant::now()) {
             let most = self.settings.max_requests_in_flight;
             let peer = peer.address.map(|address| address.ip().to_canonical());
             let peer = peer.map(tracing::field::display);
-            let why = match whose {
-                Whose::All => "grpc.max_requests_in_flight are being worked on",
-                Whose::OneCaller => "half of grpc.max_requests_in_flight are this caller's",
-            };
-            tracing::warn!(peer, most, untold, "requests turned away: {why}");
+            tracing::warn!(
+                peer,
+                most,
+                untold,
+                "requests turned away: grpc.max_requests_in_flight are being worked on"
+            );
         }
     }
 
@@ -139,7 +133,7 @@ impl Shared {
         let (mut head, body) = request.into_parts();
         let caller = gate.admit(peer, &mut head)?.unwrap_or(by_connection);
         place.is_of(caller).map_err(|Full| {
-            self.tell_of_shedding(peer, Whose::OneCaller);
+            gate.too_many(peer, &head);
             refusal::too_many_of_caller()
         })?;
         Ok((Request::from_parts(head, body), caller))
@@ -160,7 +154,7 @@ impl Shared {
         };
         let mut heard = Heard::new(Scope::of(id), &request, began, &self.settings.metrics);
         let Ok(mut place) = self.places.enter(request.uri().path(), began) else {
-            self.tell_of_shedding(peer, Whose::All);
+            self.tell_of_shedding(peer);
             return Answering::refused(refusal::overloaded(), None, heard);
         };
         if let Some(names) = names {

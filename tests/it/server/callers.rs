@@ -40,6 +40,8 @@ impl Gate for Numbers {
         Ok(number.map(CallerId::configured))
     }
 
+    fn too_many(&self, _: Peer, _: &Parts) {}
+
     fn turned_away(&self, _: SocketAddr, _: HandshakeFailure) {}
 }
 
