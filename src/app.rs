@@ -295,15 +295,16 @@ fn services(
     let (v1, v1alpha) = reflection::services().map_err(AppError::Reflection)?;
     let callers = &composer.callers;
     let resolver = composer.resolver.clone();
-    let identity = Identity::server(resolver, callers.clone(), limits, shutdown.clone());
+    let identity = Identity::new(resolver, callers.clone(), limits, shutdown.clone());
     let most = config.grpc.max_identifiers;
     let admin = Administration::server(composer.admin.clone(), callers.clone(), most);
+    let health = health_server(health);
     Ok(Services::default()
-        .with(identity)
-        .with(admin)
-        .with(health_server(health))
-        .with(v1)
-        .with(v1alpha))
+        .with(move || identity.server())
+        .with(move || admin.clone())
+        .with(move || health.clone())
+        .with(move || v1.clone())
+        .with(move || v1alpha.clone()))
 }
 
 fn health_server(health: HealthService) -> HealthServer<HealthService> {

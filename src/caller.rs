@@ -1,7 +1,9 @@
 //! Who asks: for the queue's fairness, and for what is not for everybody. `server` says it of every
-//! request, in its extensions. Knows nobody.
+//! request. Knows nobody but the deadline.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc};
+
+use crate::deadline::Deadline;
 
 /// Whom fairness counts as one: a configured caller, whatever connections they come by; a connection, by
 /// its number, as long as nobody is configured. The default is for requests that came by none, as in
@@ -35,33 +37,55 @@ impl CallerId {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CertificateNames(pub Arc<[String]>);
 
-/// Where a request came from. The default is the most careful one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Origin {
-    /// From this machine, or from inside this process.
-    pub is_loopback: bool,
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Peer {
+    /// The address; none for a caller inside this process.
+    pub address: Option<SocketAddr>,
+    /// The connection's number, never used twice while the process lives.
+    pub connection: u64,
 }
 
-impl Origin {
-    /// Of a request from this address; none for a caller inside this process.
-    pub fn of(address: Option<IpAddr>) -> Self {
+impl Peer {
+    /// Whether it is on this machine, or inside this process.
+    pub fn is_loopback(&self) -> bool {
         // A socket that takes both families sees 127.0.0.1 as ::ffff:127.0.0.1.
-        let is_loopback = address.is_none_or(|ip| ip.to_canonical().is_loopback());
-        Self { is_loopback }
+        self.address
+            .is_none_or(|address| address.ip().to_canonical().is_loopback())
     }
+}
+
+/// What the server knows of a request, in its extensions. One for all of it: each is an allocation.
+#[derive(Clone, Copy, Debug)]
+pub struct Call {
+    /// Where it came from.
+    pub peer: Peer,
+    /// Whom fairness counts as one.
+    pub caller: CallerId,
+    /// Until when its caller waits, if they have said so.
+    pub deadline: Option<Deadline>,
 }
 
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
+    use std::net::IpAddr;
+
     use super::*;
+
+    fn at(ip: Option<&str>) -> Peer {
+        let address = |ip: &str| SocketAddr::new(ip.parse::<IpAddr>().unwrap(), 1);
+        Peer {
+            address: ip.map(address),
+            connection: 1,
+        }
+    }
 
     #[test]
     fn this_machine_is_known_by_any_of_its_loopback_addresses() {
-        let is_loopback = |ip: &str| Origin::of(Some(ip.parse().unwrap())).is_loopback;
         for ip in ["127.0.0.1", "127.8.9.10", "::1", "::ffff:127.0.0.1"] {
-            assert!(is_loopback(ip), "{ip}");
+            assert!(at(Some(ip)).is_loopback(), "{ip}");
         }
         for ip in [
             "192.0.2.2",
@@ -71,9 +95,8 @@ mod tests {
             "::ffff:192.0.2.2",
             "::7f00:1",
         ] {
-            assert!(!is_loopback(ip), "{ip}");
+            assert!(!at(Some(ip)).is_loopback(), "{ip}");
         }
-        assert!(Origin::of(None).is_loopback);
-        assert!(!Origin::default().is_loopback);
+        assert!(at(None).is_loopback());
     }
 }

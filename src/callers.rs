@@ -15,6 +15,7 @@ mod rights;
 mod table;
 
 use std::{
+    cell::RefCell,
     collections::BTreeMap,
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -72,15 +73,27 @@ pub(in crate::callers) struct Lasting {
     account: Account,
 }
 
-/// Whom a request is from, by what they have shown.
+/// Whom a request is from, by what they have shown. Cloning gives another handle of the same.
 #[derive(Clone)]
-pub struct Entered {
+pub struct Entered(Arc<Inside>);
+
+struct Inside {
     caller: Arc<Caller>,
     proof: Proof,
     /// Of which table that is true.
     edition: u64,
     peer: Option<IpAddr>,
     audit: Audit,
+}
+
+/// Whoever comes by one connection: mostly the same caller again and again, with the same key.
+pub struct Visitor {
+    callers: Callers,
+    certificate: Option<CertificateNames>,
+    peer: Option<IpAddr>,
+    /// Who came last. Somebody known is handed on by this connection's own handle: a count of handles
+    /// that all connections share would have their threads wait for each other.
+    last: RefCell<Option<Entered>>,
 }
 
 /// Somebody who may call.
@@ -154,13 +167,23 @@ impl Callers {
     /// Why nobody who may call.
     pub fn enter(&self, proof: Proof, peer: Option<IpAddr>) -> Result<Entered, Why> {
         let table = self.0.table.load();
-        Ok(Entered {
+        Ok(Entered(Arc::new(Inside {
             caller: table.find(&proof)?,
             proof,
             edition: table.edition(),
             peer,
             audit: self.0.audit.clone(),
-        })
+        })))
+    }
+
+    /// Whoever comes by a connection with this certificate, from there.
+    pub fn visitor(&self, certificate: Option<CertificateNames>, peer: Option<IpAddr>) -> Visitor {
+        Visitor {
+            callers: self.clone(),
+            certificate,
+            peer,
+            last: RefCell::default(),
+        }
     }
 
     /// Who that is by now, of whom it was found out earlier.
@@ -168,10 +191,11 @@ impl Callers {
     /// # Errors
     /// If they may not call any more, which is told as at the door.
     pub fn still(&self, entered: &Entered) -> Result<Option<Entered>, Why> {
-        if self.0.table.load().edition() == entered.edition {
+        let Entered(inside) = entered;
+        if self.0.table.load().edition() == inside.edition {
             return Ok(None);
         }
-        self.enter(entered.proof.clone(), entered.peer)
+        self.enter(inside.proof.clone(), inside.peer)
             .map(Some)
             .inspect_err(|why| entered.refused(*why))
     }
@@ -200,10 +224,56 @@ impl Lasting {
     }
 }
 
+impl Visitor {
+    /// Who this is, by the hash of the key that they show, if any; none as long as everybody may call,
+    /// when it is not looked at.
+    ///
+    /// # Errors
+    /// Why nobody who may call.
+    pub fn enter(
+        &self,
+        key: impl FnOnce() -> Result<Option<KeyHash>, Why>,
+    ) -> Result<Option<Entered>, Why> {
+        let table = self.callers.0.table.load();
+        if table.is_open() {
+            return Ok(None);
+        }
+        let key = key()?;
+        let mut last = self.last.borrow_mut();
+        if let Some(entered) = &*last
+            && entered.0.edition == table.edition()
+            && entered.0.showed(key.as_ref())
+        {
+            return Ok(Some(entered.clone()));
+        }
+        drop(table);
+        let certificate = self.certificate.clone();
+        let entered = self.callers.enter(Proof { key, certificate }, self.peer)?;
+        *last = Some(entered.clone());
+        Ok(Some(entered))
+    }
+
+    /// Tells of a refusal, with the caller's name if it is known.
+    pub fn refused(&self, why: Why, caller: Option<&str>) {
+        self.callers.audit().refused(self.peer, why, caller);
+    }
+}
+
+impl Inside {
+    /// Whether it is by this key that they came in; in a time that does not tell how alike two keys are.
+    fn showed(&self, key: Option<&KeyHash>) -> bool {
+        match (&self.proof.key, key) {
+            (Some(before), Some(key)) => before.is(key),
+            (None, None) => true,
+            _ => false,
+        }
+    }
+}
+
 impl Entered {
     /// Who.
     pub fn caller(&self) -> &Caller {
-        &self.caller
+        &self.0.caller
     }
 
     /// The caller has asked for what they may not: that gets a line of its own.
@@ -212,8 +282,9 @@ impl Entered {
     }
 
     fn refused(&self, why: Why) {
-        let caller = (!self.caller.is_anonymous).then_some(self.caller.name());
-        self.audit.refused(self.peer, why, caller);
+        let Self(inside) = self;
+        let caller = (!inside.caller.is_anonymous).then_some(inside.caller.name());
+        inside.audit.refused(inside.peer, why, caller);
     }
 }
 

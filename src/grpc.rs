@@ -23,7 +23,7 @@ use work::Arrival;
 use crate::{
     audit::Rpc,
     batch::WhenFull,
-    caller::CallerId,
+    caller::{Call, CallerId},
     callers::Callers,
     deadline::Deadline,
     log_limit::LogLimit,
@@ -91,15 +91,10 @@ impl Identity {
         }
     }
 
-    /// The service, ready to be served.
-    pub fn server(
-        resolver: Arc<Resolver>,
-        callers: Callers,
-        limits: Limits,
-        shutdown: Shutdown,
-    ) -> IdentityServiceServer<Self> {
-        let longest = longest_request(limits.max_identifiers);
-        IdentityServiceServer::new(Self::new(resolver, callers, limits, shutdown))
+    /// The service, ready to be served; each with handles of its own of what they share.
+    pub fn server(&self) -> IdentityServiceServer<Self> {
+        let longest = longest_request(self.limits.max_identifiers);
+        IdentityServiceServer::new(self.clone())
             .accept_compressed(CompressionEncoding::Gzip)
             .accept_compressed(CompressionEncoding::Zstd)
             .send_compressed(CompressionEncoding::Gzip)
@@ -116,9 +111,10 @@ impl IdentityService for Identity {
         mut request: Request<ResolveUserIdsRequest>,
     ) -> Result<Response<ResolveUserIdsResponse>, Status> {
         let entered = access::entered(&self.callers, &mut request)?;
+        let (caller, deadline) = call(&request);
         let arrival = Arrival {
-            caller: caller(&request),
-            deadline: deadline(&request).unwrap_or_else(|| Deadline::after(DEFAULT_DEADLINE)),
+            caller,
+            deadline: deadline.unwrap_or_else(|| Deadline::after(DEFAULT_DEADLINE)),
             when_full: WhenFull::Shed,
             rpc: Rpc::ResolveUserIds,
         };
@@ -149,10 +145,11 @@ impl IdentityService for Identity {
         &self,
         mut request: Request<Streaming<ResolveUserIdsStreamRequest>>,
     ) -> Result<Response<Self::ResolveUserIdsStreamStream>, Status> {
+        let (caller, deadline) = call(&request);
         let source = stream::Source {
             entered: access::entered(&self.callers, &mut request)?,
-            caller: caller(&request),
-            deadline: deadline(&request),
+            caller,
+            deadline,
         };
         let answers = stream::answers(self.clone(), request.into_inner(), source);
         Ok(Response::new(Box::pin(answers)))
@@ -164,14 +161,10 @@ fn longest_request(max_identifiers: usize) -> usize {
     (max_identifiers * REQUEST_BYTES_AN_IDENTIFIER).max(MIN_REQUEST_BYTES)
 }
 
-/// The caller's deadline, if one was given.
-fn deadline<T>(request: &Request<T>) -> Option<Deadline> {
-    request.extensions().get::<Deadline>().copied()
-}
-
-/// Who asks, as far as the server can tell.
-fn caller<T>(request: &Request<T>) -> CallerId {
-    request.extensions().get().copied().unwrap_or_default()
+/// Who asks, as far as the server can tell, and until when they wait, if they have said so.
+fn call<T>(request: &Request<T>) -> (CallerId, Option<Deadline>) {
+    let call = request.extensions().get::<Call>();
+    call.map_or_else(Default::default, |call| (call.caller, call.deadline))
 }
 
 /// Says that this server is on its way out, for a stream that ends because of it.

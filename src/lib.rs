@@ -41,5 +41,6 @@ pub mod sandbox;
 pub mod server;
 pub mod shutdown;
 pub mod store;
+pub mod striped;
 pub mod telemetry;
 pub mod trace;

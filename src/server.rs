@@ -34,8 +34,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-pub use gate::Gate;
-pub use request::{Peer, RequestId};
+pub use gate::{Gate, Guard};
 pub use services::Services;
 pub use settings::ServerSettings;
 pub use tls::{Tls, TlsError, TlsTerms};

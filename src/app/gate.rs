@@ -7,11 +7,11 @@ use tonic::Status;
 
 use crate::{
     audit::Why,
-    caller::{CallerId, CertificateNames},
-    callers::{Caller, Callers, Entered, KeyHash, Proof},
+    caller::{CallerId, CertificateNames, Peer},
+    callers::{Caller, Callers, Entered, KeyHash, Visitor},
     grpc::unauthenticated,
     metrics::HandshakeFailure,
-    server::{Gate, Peer},
+    server::{Gate, Guard},
 };
 
 /// Probes carry no credential, and tell nothing that needs one.
@@ -26,36 +26,13 @@ const MAX_KEY: usize = 256;
 /// Lets callers in.
 pub(super) struct Door(pub(super) Callers);
 
-impl Gate for Door {
-    fn admit(&self, peer: Peer, request: &mut Parts) -> Result<Option<CallerId>, Box<Status>> {
-        let Self(callers) = self;
-        // As long as everybody may, what they show is not looked at.
-        if callers.is_open() || request.uri.path().starts_with(HEALTH) {
-            return Ok(None);
-        }
-        let ip = peer.address.map(|address| address.ip().to_canonical());
-        let entered = key(&request.headers).and_then(|key| {
-            let certificate = request.extensions.get::<CertificateNames>().cloned();
-            callers.enter(Proof { key, certificate }, ip)
-        });
-        match entered {
-            Ok(entered) => {
-                let id = entered.caller().id();
-                request.extensions.insert(entered);
-                Ok(id)
-            }
-            Err(why) => {
-                callers.audit().refused(ip, why, None);
-                Err(Box::new(unauthenticated(why)))
-            }
-        }
-    }
+/// Lets in who comes by one connection.
+struct Doorway(Visitor);
 
-    fn too_many(&self, peer: Peer, request: &Parts) {
-        let caller = request.extensions.get::<Entered>().map(Entered::caller);
+impl Gate for Door {
+    fn guard(&self, peer: Peer, names: Option<CertificateNames>) -> Box<dyn Guard> {
         let ip = peer.address.map(|address| address.ip().to_canonical());
-        let audit = self.0.audit();
-        audit.refused(ip, Why::TooManyRequests, caller.map(Caller::name));
+        Box::new(Doorway(self.0.visitor(names, ip)))
     }
 
     fn turned_away(&self, address: SocketAddr, why: HandshakeFailure) {
@@ -64,6 +41,33 @@ impl Gate for Door {
             let ip = Some(address.ip().to_canonical());
             self.0.audit().refused(ip, Why::BadCertificate, None);
         }
+    }
+}
+
+impl Guard for Doorway {
+    fn admit(&self, request: &mut Parts) -> Result<Option<CallerId>, Box<Status>> {
+        let Self(visitor) = self;
+        if request.uri.path().starts_with(HEALTH) {
+            return Ok(None);
+        }
+        match visitor.enter(|| key(&request.headers)) {
+            Ok(None) => Ok(None),
+            Ok(Some(entered)) => {
+                let id = entered.caller().id();
+                request.extensions.insert(entered);
+                Ok(id)
+            }
+            Err(why) => {
+                visitor.refused(why, None);
+                Err(Box::new(unauthenticated(why)))
+            }
+        }
+    }
+
+    fn too_many(&self, request: &Parts) {
+        let caller = request.extensions.get::<Entered>().map(Entered::caller);
+        self.0
+            .refused(Why::TooManyRequests, caller.map(Caller::name));
     }
 }
 

@@ -41,7 +41,8 @@ impl Probes {
             tracing: tracing.clone().at(address),
             ..for_probes(settings.clone())
         };
-        let services = Services::default().with(super::health_server(health.clone()));
+        let health = super::health_server(health.clone());
+        let services = Services::default().with(move || health.clone());
         let shutdown = shutdown.clone();
         let task = tokio::spawn(async move {
             server::serve(listener, services, settings, shutdown).await;

@@ -149,6 +149,53 @@ fn what_is_replaced_holds_at_once() {
 }
 
 #[test]
+fn a_connection_remembers_who_came_last_and_takes_nobody_else_for_them() {
+    let open = Callers::default();
+    let mut shown = false;
+    let entered = open.visitor(None, None).enter(|| {
+        shown = true;
+        Err(Why::MalformedCredential)
+    });
+    assert!(matches!(entered, Ok(None)) && !shown);
+    let callers = callers(vec![
+        caller("billing", &["k1"], &["billing.example"]),
+        caller("chat", &["k2"], &[]),
+    ]);
+    let visitor = callers.visitor(None, None);
+    let some = |name: &str| Ok(Some(name.to_owned()));
+    let by = |key: Option<&str>| {
+        let entered = visitor.enter(|| Ok(key.map(|key| KeyHash::of(key.as_bytes()))))?;
+        Ok(entered.map(|entered| entered.caller().name().to_owned()))
+    };
+    for _ in 0..2 {
+        assert_eq!(by(Some("k1")), some("billing"));
+        assert_eq!(by(Some("k1")), some("billing"));
+        assert_eq!(by(None), Err(Why::NoCredential));
+        assert_eq!(by(Some("k9")), Err(Why::UnknownKey));
+        assert_eq!(by(Some("k1")), some("billing"));
+        assert_eq!(by(Some("k2")), some("chat"));
+    }
+    callers.replace(vec![caller("billing", &["k3"], &[])]);
+    assert_eq!(by(Some("k1")), Err(Why::UnknownKey));
+    assert_eq!(by(Some("k2")), Err(Why::UnknownKey));
+    assert_eq!(by(Some("k3")), some("billing"));
+    callers.replace(Vec::new());
+    assert_eq!(by(Some("k3")), Err(Why::UnknownKey));
+
+    let names = CertificateNames(["billing.example".to_owned()].into());
+    callers.replace(vec![caller("billing", &["k1"], &["billing.example"])]);
+    let visitor = callers.visitor(Some(names), None);
+    let by = |key: Option<&str>| {
+        let key = key.map(|key| KeyHash::of(key.as_bytes()));
+        visitor.enter(|| Ok(key)).map(drop)
+    };
+    assert_eq!(by(None), Ok(()));
+    assert_eq!(by(Some("k2")), Err(Why::UnknownKey));
+    assert_eq!(by(Some("k1")), Ok(()));
+    assert_eq!(by(None), Ok(()));
+}
+
+#[test]
 fn fewer_rights_hold_for_who_is_inside_already() {
     let callers = callers(vec![caller("billing", &["k1"], &[])]);
     let entered = callers.enter(key("k1"), None).unwrap();

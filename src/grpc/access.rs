@@ -12,7 +12,7 @@ use tonic::{Request, Status};
 
 use crate::{
     audit::{Outcome, Rpc, Why},
-    caller::Origin,
+    caller::Call,
     callers::{Caller, Callers, Entered, Proof},
     identity::UserIdType,
     resolver::{Failure, Reason, Session, Tenants, Terms},
@@ -121,8 +121,8 @@ pub(super) fn name_of<'a>(caller: &Caller, tenant: &'a str, resolved: &'a str) -
 pub(super) fn check_admin<T>(caller: &Caller, request: &Request<T>) -> Result<(), Failure> {
     let message = if caller.is_anonymous() {
         // Until callers are configured, whoever is on this machine may.
-        let origin: Origin = request.extensions().get().copied().unwrap_or_default();
-        if origin.is_loopback {
+        let call = request.extensions().get::<Call>();
+        if call.is_some_and(|call| call.peer.is_loopback()) {
             return Ok(());
         }
         "administration is for callers on the same machine as the server: call it by a loopback \

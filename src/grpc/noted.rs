@@ -1,6 +1,8 @@
 //! What a sampled batch tells of itself: how many people it asked for, what became of them, and where
 //! the answers came from. Numbers only. A batch that is not sampled notes nothing.
 
+use tokio::time::Instant;
+
 use crate::{
     metrics::{Outcome, Source},
     resolver::Reason,
@@ -15,6 +17,7 @@ pub(super) struct Noted(Option<Box<Notes>>);
 
 struct Notes {
     span: Span,
+    began: Instant,
     outcomes: [i64; Outcome::ALL_COUNT],
     sources: [i64; Source::ALL_COUNT],
 }
@@ -31,6 +34,7 @@ impl Noted {
         span.set("feishu_id.identifiers", identifiers);
         Self(Some(Box::new(Notes {
             span,
+            began: Instant::now(),
             outcomes: Default::default(),
             sources: Default::default(),
         })))
@@ -55,10 +59,14 @@ impl Noted {
         }
     }
 
-    /// A part of the work that begins now.
-    pub(super) fn part(&self, name: &'static str) -> Span {
-        let parent = self.0.as_ref().and_then(|notes| notes.span.parent());
-        parent.map_or_else(Span::default, |parent| parent.child(name))
+    /// The look into memory is over, and has not answered everything. If it has, it is all there was, and
+    /// needs no span of its own: of most requests that would be one in three.
+    pub(super) fn recalled(&self) {
+        if let Some(notes) = &self.0
+            && let Some(parent) = notes.span.parent()
+        {
+            drop(parent.child_since("recall", notes.began));
+        }
     }
 
     /// For the work itself.

@@ -107,7 +107,6 @@ impl Identity {
             self.refuse(entered, arrival.rpc, tenant, rejection)
         })?;
         let mut noted = Noted::begin(tenants.name_of(tenant), request.identifiers.len());
-        let recalling = noted.part("recall");
         let mut resolutions = Vec::with_capacity(request.identifiers.len());
         let mut unknown = Vec::new();
         let mut books = Books::new(&session, &mut noted);
@@ -139,10 +138,10 @@ impl Identity {
             message.identifier = Some(identifier);
         }
         books.close(caller.account(), arrival.rpc, tenants.name_of(tenant));
-        drop(recalling);
         if unknown.is_empty() {
             return Ok(Recalled::All(ResolveUserIdsResponse { resolutions }));
         }
+        noted.recalled();
         // Those to come have no room yet: it may be a minute, and thousands who wait for it.
         resolutions.shrink_to_fit();
         Ok(Recalled::Some(Box::new(Batch {

@@ -25,12 +25,12 @@ use super::{
     frames::{Counted, REFUSAL},
     handlers::{Driven, Handlers},
     preface,
-    request::{Peer, Requests, Shared},
+    request::{Requests, Shared},
     seats::Seat,
     tls::{self, Failure, Shaken, Tls},
 };
 use crate::{
-    caller::CertificateNames,
+    caller::{CertificateNames, Peer},
     metrics::{HandshakeFailure, Rpcs},
     shutdown::Shutdown,
 };
@@ -203,15 +203,11 @@ impl Connections {
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let settings = self.shared.settings();
-        let requests = Requests {
-            shared: Arc::clone(&self.shared),
-            peer: Peer {
-                address,
-                connection: next_number(),
-            },
-            names,
-            count: AtomicU64::new(0),
+        let peer = Peer {
+            address,
+            connection: next_number(),
         };
+        let requests = Requests::new(&self.shared, peer, names);
         let handlers = self.handlers.of_connection();
         let connection =
             http2_builder(settings, handlers.clone()).serve_connection(TokioIo::new(io), requests);

@@ -16,28 +16,38 @@ use crate::{
     caller::CallerId,
     memory::Memory,
     metrics::{Rpc, Rpcs, code_name},
+    striped::Striped,
     trace::{Span, Tracing},
 };
 
 /// How many callers have a count of their own; with more of them, some share one.
 const COUNTS: usize = 1024;
 
-/// How many requests are in flight, of how many.
+/// How many requests may be in flight, and whose they are.
+#[derive(Clone)]
 pub(super) struct Places {
-    taken: AtomicUsize,
+    taken: Arc<Taken>,
     most: usize,
-    /// The same for each configured caller, by number: half of all places is the most for one, so that
-    /// none takes them all. Connections have no share: whoever makes one makes two.
-    by_caller: Box<[AtomicUsize]>,
     uncounted: &'static [&'static str],
     memory: Memory,
     rpcs: Rpcs,
+}
+
+/// How many are.
+struct Taken {
+    all: AtomicUsize,
+    /// The same for each configured caller, by number: half of all places is the most for one, so that
+    /// none takes them all. Connections have no share: whoever makes one makes two. Looked at only when
+    /// half of all are taken; of a copy alone it may be less than none.
+    by_caller: Striped<Box<[AtomicUsize]>>,
 }
 
 /// One place. Dropping it without a code means that the caller did not wait for the end.
 pub(super) struct Place {
     places: Arc<Places>,
     counts: bool,
+    /// Half of all were taken when it came.
+    is_busy: bool,
     caller: CallerId,
     rpc: Rpc,
     began: Instant,
@@ -50,15 +60,27 @@ pub(super) struct Place {
 pub(super) struct Full;
 
 impl Places {
-    pub(super) fn new(settings: &ServerSettings) -> Arc<Self> {
-        Arc::new(Self {
-            taken: AtomicUsize::new(0),
-            by_caller: (0..COUNTS).map(|_| AtomicUsize::new(0)).collect(),
+    pub(super) fn new(settings: &ServerSettings) -> Self {
+        Self {
+            taken: Arc::new(Taken {
+                all: AtomicUsize::new(0),
+                by_caller: Striped::new(|| (0..COUNTS).map(|_| AtomicUsize::new(0)).collect()),
+            }),
             most: settings.max_requests_in_flight,
             uncounted: settings.uncounted_paths,
             memory: settings.memory.clone(),
             rpcs: settings.metrics.clone(),
-        })
+        }
+    }
+
+    /// The same for the requests of one connection, which count handles of their own.
+    pub(super) fn of_connection(&self) -> Arc<Self> {
+        Arc::new(self.clone())
+    }
+
+    /// What all requests may hold.
+    pub(super) fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     /// A place, if there is one; for some paths there always is.
@@ -69,21 +91,43 @@ impl Places {
         let mut place = Place {
             places: Arc::clone(self),
             counts,
+            is_busy: false,
             caller: CallerId::default(),
             rpc,
             began,
             code: Code::Cancelled,
             span: Span::default(),
         };
-        if counts && self.taken.fetch_add(1, Ordering::Relaxed) >= self.most {
-            place.ends_with(Code::ResourceExhausted);
-            return Err(Full);
+        if counts {
+            let taken = self.taken.all.fetch_add(1, Ordering::Relaxed);
+            if taken >= self.most {
+                place.ends_with(Code::ResourceExhausted);
+                return Err(Full);
+            }
+            place.is_busy = taken >= self.share();
         }
         Ok(place)
     }
 
-    fn of_caller(&self, caller: CallerId) -> Option<&AtomicUsize> {
-        self.by_caller.get(caller.number()? % COUNTS)
+    /// How many one caller may have.
+    fn share(&self) -> usize {
+        self.most.div_ceil(2)
+    }
+}
+
+impl Taken {
+    /// This thread's count of those of a configured caller.
+    fn here(&self, caller: CallerId) -> Option<&AtomicUsize> {
+        self.by_caller.here().get(caller.number()? % COUNTS)
+    }
+
+    fn of(&self, caller: CallerId) -> usize {
+        let number = caller.number().map(|number| number % COUNTS);
+        let copies = self.by_caller.all();
+        let counts = copies.filter_map(|counts| counts.get(number?));
+        counts.fold(0, |sum, count| {
+            sum.wrapping_add(count.load(Ordering::Relaxed))
+        })
     }
 }
 
@@ -94,14 +138,16 @@ impl Place {
             return Ok(());
         }
         self.caller = caller;
-        match self.places.of_caller(caller) {
-            Some(taken)
-                if taken.fetch_add(1, Ordering::Relaxed) >= self.places.most.div_ceil(2) =>
-            {
-                Err(Full)
-            }
-            _ => Ok(()),
+        let taken = &self.places.taken;
+        let Some(count) = taken.here(caller) else {
+            return Ok(());
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+        // Nobody can have more than there are.
+        if self.is_busy && taken.of(caller) > self.places.share() {
+            return Err(Full);
         }
+        Ok(())
     }
 
     /// Says which code the answer ends with.
@@ -122,17 +168,18 @@ impl Place {
 
     /// What all requests may hold.
     pub(super) fn memory(&self) -> &Memory {
-        &self.places.memory
+        self.places.memory()
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         if self.counts {
-            self.places.taken.fetch_sub(1, Ordering::Relaxed);
-            if let Some(taken) = self.places.of_caller(self.caller) {
-                taken.fetch_sub(1, Ordering::Relaxed);
+            let taken = &self.places.taken;
+            if let Some(count) = taken.here(self.caller) {
+                count.fetch_sub(1, Ordering::Relaxed);
             }
+            taken.all.fetch_sub(1, Ordering::Relaxed);
         }
         if self.span.is_on() {
             self.span

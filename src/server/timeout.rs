@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, future::BoxFuture};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::{Code, Status};
@@ -28,7 +28,7 @@ use crate::{deadline::Deadline, memory::Held, trace::RequestId};
 const UNARY_FRAMES: u64 = 2;
 
 /// The header of the gRPC protocol.
-const GRPC_TIMEOUT: &str = "grpc-timeout";
+const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// The header is there and cannot be read.
 #[derive(Debug, PartialEq, Eq)]

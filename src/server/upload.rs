@@ -4,6 +4,7 @@
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -14,8 +15,8 @@ use hyper::body::Incoming;
 use tokio::time::{Sleep, sleep};
 use tonic::codegen::StdError;
 
-use super::refusal;
-use crate::memory::{Held, Memory};
+use super::{place::Places, refusal};
+use crate::memory::Held;
 
 /// Bytes of a message that nobody is charged for: most requests are smaller, and the limit on requests in
 /// flight holds for them (16,384 of these are 67 MB).
@@ -25,7 +26,7 @@ pub(super) const FREE_BYTES: usize = 4096;
 pub struct RequestBody {
     inner: Incoming,
     framing: Framing,
-    memory: Memory,
+    places: Arc<Places>,
     held: Option<Held>,
     timeout: Duration,
     /// Since a part of a message has been waited for.
@@ -45,11 +46,11 @@ struct Framing {
 }
 
 impl RequestBody {
-    pub(super) fn new(inner: Incoming, memory: Memory, timeout: Duration) -> Self {
+    pub(super) fn new(inner: Incoming, places: Arc<Places>, timeout: Duration) -> Self {
         Self {
             inner,
             framing: Framing::default(),
-            memory,
+            places,
             held: None,
             timeout,
             timer: None,
@@ -75,7 +76,7 @@ impl RequestBody {
             return true;
         }
         let had = self.held.as_ref().map_or(0, Held::bytes);
-        let Some(more) = self.memory.try_take(bytes.saturating_sub(had)) else {
+        let Some(more) = self.places.memory().try_take(bytes.saturating_sub(had)) else {
             return false;
         };
         match &mut self.held {

@@ -11,7 +11,7 @@ use std::{
     },
 };
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 use opentelemetry_sdk::trace::SdkTracer;
 use tokio::time::Instant;
@@ -25,6 +25,9 @@ const MOST_A_SECOND: u64 = 1000;
 /// Longest `tracestate` that is passed on, in bytes: what every participant should pass on (W3C trace
 /// context, section 3.3.1.5).
 const MAX_STATE_BYTES: usize = 512;
+
+/// Where the caller's span is named (W3C trace context).
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Decides which requests are traced, and begins their first spans. The default traces nothing.
 #[derive(Clone, Debug, Default)]
@@ -128,7 +131,7 @@ impl On {
 /// Reads `traceparent` and, if the caller traces the request, `tracestate`.
 #[inline]
 fn caller(headers: &HeaderMap) -> Caller {
-    let Some(parent) = headers.get("traceparent") else {
+    let Some(parent) = headers.get(TRACEPARENT) else {
         return Caller::Silent;
     };
     match parent.to_str().ok().and_then(parse) {

@@ -65,18 +65,19 @@ impl Fake {
             script,
             seen: Arc::clone(&seen),
         };
-        Self::serve(
-            Services::default().with(IdentityServiceServer::new(service)),
-            seen,
-        )
+        let service = IdentityServiceServer::new(service);
+        Self::serve(Services::default().with(move || service.clone()), seen)
     }
 
     /// A server whose administration answers like this: each flush with the next one's status, and
     /// after the last one with what it would have flushed.
     pub(super) fn administration(failing: Vec<Option<Status>>) -> Self {
         let flushes = Flushes(Mutex::new(failing.into()));
-        let services = Services::default().with(AdminServiceServer::new(flushes));
-        Self::serve(services, Arc::default())
+        let service = AdminServiceServer::new(flushes);
+        Self::serve(
+            Services::default().with(move || service.clone()),
+            Arc::default(),
+        )
     }
 
     fn serve(services: Services, seen: Arc<Seen>) -> Self {

@@ -3,9 +3,9 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use feishu_id::{
-    caller::CallerId,
+    caller::{CallerId, CertificateNames, Peer},
     metrics::HandshakeFailure,
-    server::{Gate, Peer, ServerSettings},
+    server::{Gate, Guard, ServerSettings},
 };
 use http::request::Parts;
 use tonic::{Code, Request, Status};
@@ -34,15 +34,21 @@ async fn the_requests_of_a_connection_have_one_caller_and_another_connection_has
 struct Numbers;
 
 impl Gate for Numbers {
-    fn admit(&self, _: Peer, request: &mut Parts) -> Result<Option<CallerId>, Box<Status>> {
+    fn guard(&self, _: Peer, _: Option<CertificateNames>) -> Box<dyn Guard> {
+        Box::new(Self)
+    }
+
+    fn turned_away(&self, _: SocketAddr, _: HandshakeFailure) {}
+}
+
+impl Guard for Numbers {
+    fn admit(&self, request: &mut Parts) -> Result<Option<CallerId>, Box<Status>> {
         let number = request.headers.get("caller");
         let number = number.and_then(|value| value.to_str().ok()?.parse().ok());
         Ok(number.map(CallerId::configured))
     }
 
-    fn too_many(&self, _: Peer, _: &Parts) {}
-
-    fn turned_away(&self, _: SocketAddr, _: HandshakeFailure) {}
+    fn too_many(&self, _: &Parts) {}
 }
 
 #[tokio::test]

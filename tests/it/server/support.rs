@@ -11,8 +11,7 @@ use std::{
 };
 
 use feishu_id::{
-    caller::{CallerId, CertificateNames},
-    deadline::Deadline,
+    caller::{Call, CertificateNames},
     grpc::health::{self, HealthHandle},
     pb::{
         health::{health_client::HealthClient, health_server::HealthServer},
@@ -23,7 +22,7 @@ use feishu_id::{
             identity_service_server::{IdentityService, IdentityServiceServer},
         },
     },
-    server::{Peer, RequestId, ServeOutcome, ServerSettings, Services, serve},
+    server::{ServeOutcome, ServerSettings, Services, serve},
     shutdown::Shutdown,
 };
 use futures_util::{Stream, StreamExt as _, stream};
@@ -110,8 +109,8 @@ pub fn routes(double: &Double, shutdown: &Shutdown) -> (Services, HealthHandle) 
         .accept_compressed(CompressionEncoding::Zstd)
         .max_decoding_message_size(1 << 20);
     let routes = Services::default()
-        .with(identity)
-        .with(HealthServer::new(health));
+        .with(move || identity.clone())
+        .with(move || HealthServer::new(health.clone()));
     (routes, handle)
 }
 
@@ -203,23 +202,20 @@ impl IdentityService for Double {
             response.metadata_mut().insert(name, value.parse().unwrap());
         };
         let extensions = request.extensions();
-        let peer = extensions.get::<Peer>().unwrap();
+        let call = extensions.get::<Call>().unwrap();
+        let peer = call.peer;
         tell("connection-number", peer.connection.to_string());
         tell(
             "address",
             peer.address
                 .map_or("none".to_owned(), |address| address.to_string()),
         );
-        let caller = extensions.get::<CallerId>().unwrap();
-        tell("caller", format!("{caller:?}"));
+        tell("caller", format!("{:?}", call.caller));
         if let Some(CertificateNames(names)) = extensions.get() {
             tell("certificate-names", names.join(" "));
         }
-        if let Some(deadline) = extensions.get::<Deadline>() {
+        if let Some(deadline) = call.deadline {
             tell("remaining-ms", deadline.remaining().as_millis().to_string());
-        }
-        if let Some(id) = extensions.get::<RequestId>() {
-            tell("seen-id", id.as_str().to_owned());
         }
         match request.get_ref().tenant.as_str() {
             WAIT => self.release.cancelled().await,

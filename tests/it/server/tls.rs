@@ -8,14 +8,19 @@ mod replacing;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use feishu_id::{
-    metrics::{Arrivals, Registry},
+    caller::{CallerId, CertificateNames, Peer},
+    metrics::{Arrivals, HandshakeFailure, Registry},
     pb::identity::identity_service_client::IdentityServiceClient,
-    server::{ServerSettings, Tls, TlsTerms},
+    server::{Gate, Guard, ServerSettings, Tls, TlsTerms},
 };
+use http::request::Parts;
 use rustls::{ClientConfig, crypto::aws_lc_rs, pki_types::ServerName};
 use tokio::{net::TcpStream, time::sleep};
 use tokio_rustls::{TlsConnector, client::TlsStream};
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Error, Identity};
+use tonic::{
+    Status,
+    transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Error, Identity},
+};
 
 use crate::certificates::{Authority, HERE, Issued};
 
@@ -28,6 +33,28 @@ struct Secured {
     registry: Registry,
     /// Vouches for the server.
     authority: Authority,
+}
+
+/// Lets everybody in, and tells the service what names they have.
+struct Names(Option<CertificateNames>);
+
+impl Gate for Names {
+    fn guard(&self, _: Peer, names: Option<CertificateNames>) -> Box<dyn Guard> {
+        Box::new(Self(names))
+    }
+
+    fn turned_away(&self, _: SocketAddr, _: HandshakeFailure) {}
+}
+
+impl Guard for Names {
+    fn admit(&self, request: &mut Parts) -> Result<Option<CallerId>, Box<Status>> {
+        if let Some(names) = &self.0 {
+            request.extensions.insert(names.clone());
+        }
+        Ok(None)
+    }
+
+    fn too_many(&self, _: &Parts) {}
 }
 
 fn terms(certificate: &Issued, clients: Option<&Authority>) -> TlsTerms {
@@ -47,6 +74,7 @@ impl Secured {
         let running = Running::start(ServerSettings {
             tls: Some(tls.clone()),
             arrivals: Arrivals::new(&registry),
+            gate: Some(Arc::new(Names(None))),
             ..settings
         })
         .await;

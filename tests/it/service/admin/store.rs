@@ -14,7 +14,7 @@ use feishu_id::{
     backoff::random,
     batch::{BatchSettings, Batcher},
     cache::{Cache, Ttls},
-    caller::Origin,
+    caller::{Call, CallerId, Peer},
     callers::Callers,
     directory::{Directory, DirectoryError, DirectoryErrorKind, LookupAnswer, LookupBatch},
     grpc::admin::Administration,
@@ -119,7 +119,14 @@ pub(super) fn administration(stored: Option<Arc<dyn Stored>>) -> Administration 
 
 fn from_here<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
-    request.extensions_mut().insert(Origin::of(None));
+    request.extensions_mut().insert(Call {
+        peer: Peer {
+            address: None,
+            connection: 1,
+        },
+        caller: CallerId(1),
+        deadline: None,
+    });
     request
 }
 

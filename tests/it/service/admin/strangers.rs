@@ -6,7 +6,7 @@ use std::{
 };
 
 use feishu_id::{
-    caller::Origin,
+    caller::{Call, CallerId, Peer},
     pb::identity::{
         FlushCacheRequest, GetStatusRequest,
         admin_service_client::AdminServiceClient,
@@ -38,21 +38,32 @@ fn is_refused(status: &Status) {
 #[tokio::test]
 async fn nobody_else_may_flush_or_see_the_status() {
     let service = administration(None);
-    let stranger = Origin::of(Some("192.0.2.7".parse().unwrap()));
-    for origin in [None, Some(stranger)] {
+    let stranger = call_from(Some("192.0.2.7:1".parse().unwrap()));
+    for call in [None, Some(stranger)] {
         // Before anything else is looked at: there is no target in this one.
         let mut flush = Request::new(FlushCacheRequest::default());
         let mut status = Request::new(GetStatusRequest::default());
-        if let Some(origin) = origin {
-            flush.extensions_mut().insert(origin);
-            status.extensions_mut().insert(origin);
+        if let Some(call) = call {
+            flush.extensions_mut().insert(call);
+            status.extensions_mut().insert(call);
         }
         is_refused(&service.flush_cache(flush).await.unwrap_err());
         is_refused(&service.get_status(status).await.unwrap_err());
     }
     let mut status = Request::new(GetStatusRequest::default());
-    status.extensions_mut().insert(Origin::of(None));
+    status.extensions_mut().insert(call_from(None));
     service.get_status(status).await.unwrap();
+}
+
+fn call_from(address: Option<SocketAddr>) -> Call {
+    Call {
+        peer: Peer {
+            address,
+            connection: 1,
+        },
+        caller: CallerId(1),
+        deadline: None,
+    }
 }
 
 /// An address of this machine's that is not loopback: the one that it would call another from.
@@ -70,7 +81,8 @@ async fn ask(listen: &str, call: IpAddr) -> Option<[Result<(), Status>; 2]> {
     let listener = TcpListener::bind((listen, 0)).await.ok()?;
     let address = SocketAddr::new(call, listener.local_addr().unwrap().port());
     let service = Arc::new(administration(None));
-    let services = Services::default().with(AdminServiceServer::from_arc(service));
+    let services =
+        Services::default().with(move || AdminServiceServer::from_arc(Arc::clone(&service)));
     let settings = ServerSettings::default();
     let serving = serve(listener, services, settings, Shutdown::default());
     let _serving = AbortOnDropHandle::new(tokio::spawn(serving));
