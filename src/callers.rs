@@ -7,7 +7,8 @@
 //!
 //! A key is 256 random bits, so it cannot be guessed and needs no slow hash: the configuration has its
 //! SHA-256. Each presented key is hashed and compared with *every* known hash, in constant time, so that
-//! how long it takes tells nothing of whose it nearly was.
+//! how long it takes tells nothing of whose it nearly was; but first with that of whoever came last by the
+//! same connection, which tells only its holder.
 
 mod bucket;
 mod key;
@@ -225,32 +226,29 @@ impl Lasting {
 }
 
 impl Visitor {
-    /// Who this is, by the hash of the key that they show, if any; none as long as everybody may call,
-    /// when it is not looked at.
+    /// Who this is, by the hash of the key that they show, if any: as long as everybody may call it is not
+    /// looked at.
     ///
     /// # Errors
     /// Why nobody who may call.
     pub fn enter(
         &self,
         key: impl FnOnce() -> Result<Option<KeyHash>, Why>,
-    ) -> Result<Option<Entered>, Why> {
+    ) -> Result<Entered, Why> {
         let table = self.callers.0.table.load();
-        if table.is_open() {
-            return Ok(None);
-        }
-        let key = key()?;
+        let key = if table.is_open() { None } else { key()? };
         let mut last = self.last.borrow_mut();
         if let Some(entered) = &*last
             && entered.0.edition == table.edition()
             && entered.0.showed(key.as_ref())
         {
-            return Ok(Some(entered.clone()));
+            return Ok(entered.clone());
         }
         drop(table);
         let certificate = self.certificate.clone();
         let entered = self.callers.enter(Proof { key, certificate }, self.peer)?;
         *last = Some(entered.clone());
-        Ok(Some(entered))
+        Ok(entered)
     }
 
     /// Tells of a refusal, with the caller's name if it is known.

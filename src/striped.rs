@@ -28,7 +28,7 @@ impl<T> Striped<T> {
 
     /// This thread's.
     pub fn here(&self) -> &T {
-        // Whoever is ending takes the first.
+        // A thread that is ending takes any.
         let place = MINE.try_with(|mine| *mine).unwrap_or_default();
         let Alone(copy) = self.others.get(place).unwrap_or(&self.first);
         copy

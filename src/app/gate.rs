@@ -51,8 +51,7 @@ impl Guard for Doorway {
             return Ok(None);
         }
         match visitor.enter(|| key(&request.headers)) {
-            Ok(None) => Ok(None),
-            Ok(Some(entered)) => {
+            Ok(entered) => {
                 let id = entered.caller().id();
                 request.extensions.insert(entered);
                 Ok(id)

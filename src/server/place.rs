@@ -38,7 +38,7 @@ struct Taken {
     all: AtomicUsize,
     /// The same for each configured caller, by number: half of all places is the most for one, so that
     /// none takes them all. Connections have no share: whoever makes one makes two. Looked at only when
-    /// half of all are taken; of a copy alone it may be less than none.
+    /// half of all are taken; of a copy alone it may be less than none, as requests move between threads.
     by_caller: Striped<Box<[AtomicUsize]>>,
 }
 
@@ -121,13 +121,15 @@ impl Taken {
         self.by_caller.here().get(caller.number()? % COUNTS)
     }
 
-    fn of(&self, caller: CallerId) -> usize {
+    /// All threads' counts. They change while they are read, so it may be less than none, too.
+    fn of(&self, caller: CallerId) -> isize {
         let number = caller.number().map(|number| number % COUNTS);
         let copies = self.by_caller.all();
         let counts = copies.filter_map(|counts| counts.get(number?));
-        counts.fold(0, |sum, count| {
+        let sum = counts.fold(0_usize, |sum, count| {
             sum.wrapping_add(count.load(Ordering::Relaxed))
-        })
+        });
+        sum.cast_signed()
     }
 }
 
@@ -144,7 +146,7 @@ impl Place {
         };
         count.fetch_add(1, Ordering::Relaxed);
         // Nobody can have more than there are.
-        if self.is_busy && taken.of(caller) > self.places.share() {
+        if self.is_busy && taken.of(caller) > self.places.share().cast_signed() {
             return Err(Full);
         }
         Ok(())

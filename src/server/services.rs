@@ -26,8 +26,7 @@ struct Entry {
 }
 
 /// The services of one connection, made when they are first called by it. Were it one for all, each call
-/// would change a count of its handles, and the threads would wait for each other to do so: with two of
-/// them a tenth of what an answer from memory costs.
+/// would change a count of its handles, and the threads would wait for each other to do so.
 pub(super) struct Lines {
     services: Services,
     lines: Box<[OnceCell<Line>]>,

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use feishu_id::{
     caller::{CallerId, CertificateNames, Peer},
     metrics::HandshakeFailure,
+    pb::identity::ResolveUserIdsRequest,
     server::{Gate, Guard, ServerSettings},
 };
 use http::request::Parts;
@@ -51,6 +52,13 @@ impl Guard for Numbers {
     fn too_many(&self, _: &Parts) {}
 }
 
+fn by(caller: &str, tenant: &str) -> Request<ResolveUserIdsRequest> {
+    let mut request = Request::new(request(tenant));
+    let metadata = request.metadata_mut();
+    metadata.insert("caller", caller.parse().unwrap());
+    request
+}
+
 #[tokio::test]
 async fn one_caller_may_have_half_of_the_requests_in_flight_by_however_many_connections() {
     let server = Running::start(ServerSettings {
@@ -59,13 +67,6 @@ async fn one_caller_may_have_half_of_the_requests_in_flight_by_however_many_conn
         ..ServerSettings::default()
     })
     .await;
-    let by = |caller: &str, tenant: &str| {
-        let mut request = Request::new(request(tenant));
-        request
-            .metadata_mut()
-            .insert("caller", caller.parse().unwrap());
-        request
-    };
     let mut waits = Vec::new();
     for _ in 0..3 {
         let (mut client, request) = (server.identity().await, by("7", WAIT));
@@ -91,5 +92,49 @@ async fn one_caller_may_have_half_of_the_requests_in_flight_by_however_many_conn
     }
     for _ in 0..10 {
         client.resolve_user_ids(by("7", AT_ONCE)).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_a_caller_has_in_flight_is_counted_right_whichever_threads_work_on_it() {
+    let server = Running::start(ServerSettings {
+        max_requests_in_flight: 8,
+        gate: Some(Arc::new(Numbers)),
+        ..ServerSettings::default()
+    })
+    .await;
+    let mut waits = Vec::new();
+    let mut wait = async |caller: &str| {
+        let (mut client, request) = (server.identity().await, by(caller, WAIT));
+        waits.push(tokio::spawn(async move {
+            client.resolve_user_ids(request).await
+        }));
+    };
+    // Another one has half, so that each request of the first is counted over all threads.
+    for _ in 0..4 {
+        wait("8").await;
+    }
+    server.double.until_open(4).await;
+    let mut calls = Vec::new();
+    // A place may be free a little after its answer has come: two callers may have four of them.
+    for _ in 0..2 {
+        let mut client = server.identity().await;
+        calls.push(tokio::spawn(async move {
+            for _ in 0..1000 {
+                client.resolve_user_ids(by("7", AT_ONCE)).await.unwrap();
+            }
+        }));
+    }
+    for call in calls {
+        soon(call).await.unwrap();
+    }
+    // Nothing is left of those, and the share is what it was.
+    for _ in 0..4 {
+        wait("7").await;
+    }
+    server.double.until_open(8).await;
+    server.double.release.cancel();
+    for wait in waits {
+        soon(wait).await.unwrap().unwrap();
     }
 }
