@@ -77,7 +77,8 @@ async fn call(stream: bool, body: Bytes) -> Answered {
         max_in_flight_batches: 4,
         memory: Memory::new(64 * 1024 * 1024),
     };
-    let mut service = Identity::server(resolver(), Callers::default(), limits, Shutdown::default());
+    let mut service =
+        Identity::new(resolver(), Callers::default(), limits, Shutdown::default()).server();
     let path = if stream {
         "ResolveUserIdsStream"
     } else {
